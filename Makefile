@@ -83,7 +83,7 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-dashboard test-c test-python test-web test-browsers ## Run all tests.
+test: test-rust test-dashboard test-c test-python test-examples test-web test-browsers ## Run all tests.
 
 # Headers of ALSA, for the microphone and loudspeaker. Tests use ALSA's file devices, so no sound card is needed.
 .PHONY: setup-rust
@@ -113,19 +113,30 @@ PYTHON := $(TARGET)/python/bin/python -B
 
 # The C library comes last: the whole workspace makes one of the same name with another cipher library.
 .PHONY: test-python
-test-python: debug c-library $(TARGET)/python/installed ## Check signaling, frame encryption, identities, messages and transparency log against Python.
+test-python: debug c-library $(TARGET)/python/installed ## Check signaling, the HTTP API, frame encryption, identities, messages and transparency log against Python.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/identity/vectors/check.py
 	$(PYTHON) e2ee-frames/messages/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 	$(PYTHON) e2ee-frames/tlog/vectors/check.py
 	PYTHONPATH=e2ee-frames/vectors $(PYTHON) signaling/tests/python/check.py $(TARGET)/debug/tacet
+	$(PYTHON) signaling/tests/python/api.py $(TARGET)/debug/tacet
 
-$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt signaling/tests/python/requirements.txt
+$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt signaling/tests/python/requirements.txt \
+		signaling/tests/python/api-requirements.txt
 	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$^,--requirement $(file))
 	@touch $@
+
+EXAMPLES := $(TARGET)/examples
+
+.PHONY: test-examples
+test-examples: debug ## Run the web apps of docs/examples against a server, with a caller.
+	cd $(WEB) && npx --no-install tsc --ignoreConfig --outDir $(abspath $(EXAMPLES)) --target es2022 --module nodenext \
+		--moduleResolution nodenext --types node --typeRoots node_modules/@types --strict --noUncheckedIndexedAccess \
+		../../docs/examples/support_tickets.ts
+	docs/examples/check.py $(TARGET)/debug/tacet docs/examples/support_tickets.py $(EXAMPLES)/support_tickets.js
 
 # With the features it is shipped with: the whole workspace would give it another cipher library.
 .PHONY: c-library
@@ -432,8 +443,9 @@ fmt: setup ## Format the code.
 	cd $(WEB) && npm run --silent format
 
 .PHONY: types
-types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages.
+types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages, the document of the HTTP API, and the tables of limits.
 	UPDATE=1 cargo test -p tacet-proto --test typescript --test protocol
+	UPDATE=1 cargo test -p tacet-signaling --lib -- openapi limits_table as_the_document_says
 
 .PHONY: unicode
 unicode: ## Regenerate the tables for names, after an update of the Unicode crates.

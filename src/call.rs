@@ -41,8 +41,8 @@ use tokio::task::JoinSet;
 /// long as it takes.
 ///
 /// It leaves after --seconds, else when its files have ended, else on Ctrl-C. The exit status says why the call ended: 0
-/// left, 2 wrong arguments, 3 no such room, 4 removed, 5 wrong secret, 6 server unreachable, 7 room full or server busy, 1
-/// anything else.
+/// left, 2 wrong arguments, 3 no such room, 4 removed, 5 wrong secret or room token, 6 server unreachable, 7 room full or
+/// server busy, 8 room locked, 1 anything else.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 EXAMPLES:
@@ -59,6 +59,9 @@ pub(crate) struct Call {
     // Not parsed by clap, whose error would repeat the link with its secret.
     #[arg(value_name = "LINK")]
     link: String,
+    /// File with a room token, as `tacet token` prints it, to enter in its role; or set TACET_ROOM_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Name shown to the others; the server cannot read it
     #[arg(long, value_name = "NAME", default_value = "Terminal")]
     name: String,
@@ -133,7 +136,20 @@ impl Call {
         } else {
             self.link.clone()
         };
-        text.parse().context("LINK is not a room link")
+        let link: RoomLink = text.parse().context("LINK is not a room link")?;
+        Ok(match self.token()? {
+            Some(token) => link.with_token(token.trim()),
+            None => link,
+        })
+    }
+
+    /// The room token. It is no argument, since others on the machine see those.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.token_file else { return Ok(std::env::var("TACET_ROOM_TOKEN").ok()) };
+        let mut text = String::new();
+        let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        file.take(4_096).read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Some(text))
     }
 
     fn options(&self, link: &RoomLink) -> anyhow::Result<ClientOptions> {

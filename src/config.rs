@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sfu::limits::SLOTS;
 use signaling::{
     PublicUrl, SecurityContact,
-    config::{ApiKey, Hosts, IpNet, MAX_SPEAKERS, RoomLimits},
+    config::{ApiKey, Hosts, IpNet, MAX_SPEAKERS, RoomLimits, WebhookSettings},
 };
 use std::{
     fs,
@@ -90,6 +90,10 @@ pub(crate) struct Flags {
     /// Key that allows creating rooms over HTTP. Other users of this machine can read flags: prefer the variable
     #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// Whether webhooks may lead to http and to addresses that are not public: to this machine and the networks that it reaches
+    #[arg(long, value_name = "BOOL", env = "TACET_PRIVATE_WEBHOOKS", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    private_webhooks: Option<bool>,
     /// Maximum number of participants in a room [default: 50]
     #[arg(long, value_name = "N", env = "TACET_PARTICIPANTS")]
     participants: Option<usize>,
@@ -125,6 +129,7 @@ struct File {
     tls: TlsFiles,
     rooms: RoomSettings,
     limits: LimitSettings,
+    api: ApiSettings,
     security: SecuritySettings,
 }
 
@@ -165,6 +170,12 @@ struct LimitSettings {
     connections_per_address: Option<usize>,
     handshakes_per_second: Option<u32>,
     exempt: Vec<String>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ApiSettings {
+    private_webhooks: Option<bool>,
 }
 
 /// Address of the metrics.
@@ -307,6 +318,10 @@ impl Flags {
             proxies_only: plain_http && !listen.is_loopback(),
             open_rooms: self.open_rooms.or(file.rooms.open).unwrap_or(local),
             api_key,
+            webhooks: WebhookSettings {
+                private: self.private_webhooks.or(file.api.private_webhooks).unwrap_or(defaults.webhooks.private),
+                ..defaults.webhooks
+            },
             security_contact: file.security.contact()?,
             rooms: file.rooms.most.unwrap_or(defaults.rooms),
             room_idle: idle.unwrap_or(defaults.room_idle),

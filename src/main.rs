@@ -15,6 +15,10 @@ mod doctor;
 #[cfg(feature = "serve")]
 mod hangup;
 #[cfg(feature = "serve")]
+mod key;
+#[cfg(feature = "serve")]
+mod kick;
+#[cfg(feature = "serve")]
 mod link;
 #[cfg(feature = "load")]
 mod load;
@@ -39,9 +43,13 @@ mod serve;
 mod stop;
 mod terminal;
 #[cfg(feature = "serve")]
+mod token;
+#[cfg(feature = "serve")]
 mod upkeep;
 #[cfg(feature = "serve")]
 mod verify_page;
+#[cfg(feature = "serve")]
+mod webhooks;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -69,6 +77,14 @@ enum Command {
     #[cfg(feature = "serve")]
     End(room::End),
     #[cfg(feature = "serve")]
+    Key(key::Key),
+    #[cfg(feature = "serve")]
+    Token(token::Token),
+    #[cfg(feature = "serve")]
+    Webhooks(webhooks::Webhooks),
+    #[cfg(feature = "serve")]
+    Kick(kick::Kick),
+    #[cfg(feature = "serve")]
     Doctor(Box<doctor::Doctor>),
     #[cfg(feature = "serve")]
     VerifyPage(verify_page::VerifyPage),
@@ -92,6 +108,14 @@ fn main() -> ExitCode {
         Command::Rooms(rooms) => rooms.run(),
         #[cfg(feature = "serve")]
         Command::End(end) => end.run(),
+        #[cfg(feature = "serve")]
+        Command::Key(key) => key.run(),
+        #[cfg(feature = "serve")]
+        Command::Token(token) => token.run(),
+        #[cfg(feature = "serve")]
+        Command::Webhooks(webhooks) => webhooks.run(),
+        #[cfg(feature = "serve")]
+        Command::Kick(kick) => kick.run(),
         #[cfg(feature = "serve")]
         Command::Doctor(doctor) => doctor.run(),
         #[cfg(feature = "serve")]

@@ -3,7 +3,9 @@
 use crate::pin::pin;
 use anyhow::bail;
 use clap::Args;
+use serde_json::Value;
 use tacet_native::{
+    http::{self, Request},
     link::{LinkError, Origin},
     tls::Trust,
 };
@@ -57,4 +59,19 @@ impl Operator {
         }
         Ok((origin, self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned)))
     }
+}
+
+/// Sends a request to the API; returns the JSON of the answer, `null` if that has none.
+///
+/// # Errors
+/// The request fails, or the server refuses.
+pub(crate) fn ask(operator: &Operator, method: &'static str, path: &str, body: &str) -> anyhow::Result<Value> {
+    let (origin, trust) = operator.server()?;
+    let request = Request { method, path, bearer: operator.api_key.as_deref(), body };
+    let (status, answer) = http::request(&origin, trust, &request)?;
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    bail!("{origin} refused (HTTP status {status}): {}", answer["error"].as_str().unwrap_or("no reason given"))
 }

@@ -54,19 +54,32 @@ pub(crate) struct End {
 
 /// A room by its id, or by its link, which names the server as well.
 #[derive(Clone, Debug)]
-struct Named {
-    room: RoomId,
+pub(crate) struct Named {
+    pub(crate) room: RoomId,
     server: Option<Origin>,
 }
 
 /// An id, as such or as the path of a link: an id may begin with a hyphen.
-fn named(text: &str) -> Result<Named, String> {
+pub(crate) fn named(text: &str) -> Result<Named, String> {
     match text.parse::<RoomLink>() {
         Ok(link) => Ok(Named { room: link.room(), server: Some(link.origin().clone()) }),
         Err(_) => match text.strip_prefix("r/").unwrap_or(text).parse() {
             Ok(room) => Ok(Named { room, server: None }),
             Err(error) => Err(error.to_string()),
         },
+    }
+}
+
+impl Named {
+    /// The operator, who speaks to the server of the link if the room is named by one.
+    ///
+    /// # Errors
+    /// The link is of another server than the one that is named.
+    pub(crate) fn operator(&self, operator: Operator) -> anyhow::Result<Operator> {
+        match &self.server {
+            Some(server) => operator.server_of(server),
+            None => Ok(operator),
+        }
     }
 }
 
@@ -107,10 +120,7 @@ fn since(time: Duration) -> String {
 impl End {
     /// Ends the room.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let operator = match &self.room.server {
-            Some(server) => self.operator.server_of(server)?,
-            None => self.operator,
-        };
+        let operator = self.room.operator(self.operator)?;
         let (origin, trust) = operator.server()?;
         rooms::end(&origin, trust, operator.api_key.as_deref(), self.room.room)
             .with_context(|| format!("cannot end the room on {origin}"))

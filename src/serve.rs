@@ -10,14 +10,15 @@ use crate::{
     metrics::Exposition,
     page,
     stop::StopSignal,
-    upkeep::{self, Source, Tls, Upkeep},
+    upkeep::{self, Keys, Source, Tls, Upkeep},
 };
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig, StartError};
 use signaling::{
-    DailyKeys, FileRegistry, Kept, Maker, MediaEvents, MediaPlane, PageSource, PublicUrl, Registry, Rooms, Signaling,
+    DailyKeys, FileRegistry, Kept, Maker, MediaEvents, MediaPlane, MonthlyTokenKeys, PageSource, PublicUrl, Registry,
+    Rooms, Signaling, api::ApiRecords,
 };
 use std::{
     io::{self, Write},
@@ -207,15 +208,24 @@ fn tls(settings: &Settings, data: Option<&DataDirectory>, host: IpAddr) -> anyho
     Ok(Some(Tls { current: CurrentCertificate::new(certificate), source }))
 }
 
-/// Rooms and resume keys: those of the data folder, or none yet.
-fn storage(data: Option<&DataDirectory>, config: &signaling::Config) -> anyhow::Result<(Kept, Option<DailyKeys>)> {
+/// Rooms and keys: those of the data folder, or none yet.
+fn storage(data: Option<&DataDirectory>, config: &signaling::Config) -> anyhow::Result<(Kept, Option<Keys>)> {
     let Some(data) = data else {
         return Ok((Kept::nothing(config).context("this system provides no random numbers")?, None));
     };
     let registry = FileRegistry::open(data, config.rooms).context("cannot read the rooms in the data folder")?;
-    let keys = DailyKeys::open(data, SystemTime::now()).context("cannot keep the key of resume tokens")?;
+    let now = SystemTime::now();
+    let resume = DailyKeys::open(data, now).context("cannot keep the key of resume tokens")?;
+    let tokens = MonthlyTokenKeys::open(data, now).context("cannot keep the key of room tokens")?;
+    let api = ApiRecords::open(data).context("cannot read the records of the HTTP API in the data folder")?;
     tracing::info!(rooms = registry.count(), folder = %data.path().display(), "data folder opened");
-    Ok((Kept { registry: Arc::new(registry), resume_keys: Arc::clone(keys.keys()) }, Some(keys)))
+    let kept = Kept {
+        registry: Arc::new(registry),
+        resume_keys: Arc::clone(resume.keys()),
+        token_keys: Arc::clone(tokens.keys()),
+        api: Arc::new(api),
+    };
+    Ok((kept, Some(Keys { resume, tokens })))
 }
 
 /// Creates a room. A server that has no space for it serves those that it has.

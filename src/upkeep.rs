@@ -1,11 +1,11 @@
 //! What the server does beside calls while it runs: reads changed certificate files, renews the self-signed certificate and
-//! the key of resume tokens.
+//! the keys of tokens.
 
 use crate::{
     certificate::{Certificate, CurrentCertificate, FileCertificate, SelfSigned},
     hangup::{Cause, Hangup},
 };
-use signaling::DailyKeys;
+use signaling::{DailyKeys, MonthlyTokenKeys};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -38,7 +38,14 @@ pub(crate) struct Tls {
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     pub(crate) tls: Option<Tls>,
-    pub(crate) keys: Option<DailyKeys>,
+    pub(crate) keys: Option<Keys>,
+}
+
+/// Keys of the data folder that change with time.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) resume: DailyKeys,
+    pub(crate) tokens: MonthlyTokenKeys,
 }
 
 /// What to look at.
@@ -96,10 +103,19 @@ impl Upkeep {
         if let Some(tls) = &mut self.tls {
             tls.look(look, now);
         }
-        if let (Look::Ages, Some(keys)) = (look, &mut self.keys)
-            && let Err(error) = keys.renew(now)
-        {
+        if let (Look::Ages, Some(keys)) = (look, &mut self.keys) {
+            keys.renew(now);
+        }
+    }
+}
+
+impl Keys {
+    fn renew(&mut self, now: SystemTime) {
+        if let Err(error) = self.resume.renew(now) {
             tracing::error!(error = one_line(&error), "the key of resume tokens is kept for now");
+        }
+        if let Err(error) = self.tokens.renew(now) {
+            tracing::error!(error = one_line(&error), "the key of room tokens is kept for now");
         }
     }
 }
@@ -133,8 +149,7 @@ pub(crate) fn warn_of(certificate: &Certificate, now: SystemTime) {
     }
 }
 
-fn one_line(error: &signaling::resume::KeysError) -> String {
-    use std::error::Error;
+fn one_line(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

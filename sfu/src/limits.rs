@@ -122,3 +122,86 @@ pub struct RepairRate {
 
 /// Shortest time between two [`Event::LimitExceeded`](crate::Event) for one participant.
 pub const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeMap, fs, path::Path};
+
+    /// A number with a comma after each three digits.
+    fn number(number: impl TryInto<u64>) -> String {
+        let number = number.try_into().unwrap_or(u64::MAX);
+        if number < 1_000 { number.to_string() } else { format!("{},{:03}", number / 1_000, number % 1_000) }
+    }
+
+    fn seconds(time: Duration) -> String {
+        format!("{} s", time.as_secs())
+    }
+
+    /// What the table in docs/operating.md says, by the beginning of the first cell.
+    fn stated() -> Vec<(&'static str, Vec<String>)> {
+        let per_second = |count: u32| format!("{}/s", number(count));
+        vec![
+            ("participants of a worker, of a room", vec![format!("{} each", number(ROOM_PARTICIPANTS))]),
+            ("participants of a worker that have not", vec![number(UNCONNECTED), seconds(CONNECT_TIME)]),
+            ("tracks, slots", vec![format!("{TRACKS}, {SLOTS}")]),
+            ("ICE username fragment", vec![format!("{UFRAG_BYTES}, {CREDENTIAL_BYTES} bytes")]),
+            ("queued commands", vec![number(COMMANDS), number(COMMANDS_AT_ONCE)]),
+            ("addresses of a client", vec![number(SOURCES)]),
+            ("connectivity checks", vec![per_second(CHECKS)]),
+            ("checks with a wrong MAC", vec![per_second(REFUSED_CHECKS)]),
+            ("bytes to an address", vec!["three times".to_owned()]),
+            ("DTLS datagrams", vec![per_second(DTLS_DATAGRAMS)]),
+            ("authenticated packets", vec![per_second(PACKETS), format!("{} MB/s", BYTES / 1_000_000)]),
+            ("RTCP packets", vec![per_second(RTCP_PACKETS)]),
+            ("report blocks", vec![per_second(FEEDBACK_ITEMS)]),
+            ("sender reports", vec![per_second(SENDER_REPORTS)]),
+            ("SSRCs", vec![number(SSRCS)]),
+            ("a datagram", vec![format!("{} bytes", number(DATAGRAM_BYTES))]),
+            (
+                "key frame requests to a publisher",
+                vec![format!("{} ms", crate::publisher::pli_throttle::INTERVAL.as_millis())],
+            ),
+            (
+                "key frame requests of a subscriber",
+                vec![format!("{KEY_FRAME_BURST} at once"), format!("one in {}", seconds(KEY_FRAME_INTERVAL))],
+            ),
+            ("missing packets", vec![seconds(REPAIR_WAIT)]),
+            (
+                "stored packets",
+                vec![format!("{} MiB", VIDEO_STORE.bytes() >> 20), seconds(REPAIR_WAIT), seconds(VIDEO_KEPT)],
+            ),
+            (
+                "retransmissions to a client",
+                vec![
+                    format!("{} to {} kB/s", REPAIR_RATE.min.bps() / 8_000, REPAIR_RATE.max.bps() / 8_000),
+                    format!("{} kB", REPAIR_BURST.bytes() / 1_000),
+                ],
+            ),
+        ]
+    }
+
+    #[test]
+    fn documented_limits_are_enforced_ones() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
+        let text = fs::read_to_string(path).unwrap();
+        let (_, table) = text.split_once("| participants of a worker, of a room |").unwrap();
+        let table = format!("| participants of a worker, of a room |{table}");
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let mut rows: BTreeMap<_, _> = rows
+            .map(|line| {
+                let mut cells = line.split('|').map(|cell| cell.trim().to_owned()).skip(1);
+                (cells.next().unwrap(), cells.next().unwrap())
+            })
+            .collect();
+        for (what, numbers) in stated() {
+            let name = rows.keys().find(|name| name.starts_with(what)).expect(what).clone();
+            let limit = rows.remove(&name).unwrap();
+            for number in numbers {
+                assert!(limit.contains(&number), "{name}: docs/operating.md says {limit}, and {number} is enforced");
+            }
+        }
+        assert!(rows.is_empty(), "rows that no one checks: {rows:?}");
+    }
+}

@@ -31,6 +31,8 @@ pub struct Config {
     pub open_rooms: bool,
     /// Bearer token with which rooms may be created over HTTP.
     pub api_key: Option<ApiKey>,
+    /// How webhooks are called.
+    pub webhooks: WebhookSettings,
     /// Contact for vulnerability reports, served as `/.well-known/security.txt`.
     pub security_contact: Option<SecurityContact>,
     /// Maximum number of rooms.
@@ -72,6 +74,28 @@ pub struct RoomLimits {
     pub audio_levels: bool,
 }
 
+/// How webhooks are called.
+#[derive(Clone, Debug)]
+pub struct WebhookSettings {
+    /// Whether http and addresses that are not public are allowed: this machine and the networks that it reaches.
+    pub private: bool,
+    /// Pauses between the attempts to send a message, each up to a fifth shorter or longer. After the last attempt it has
+    /// failed. Only tests change them.
+    pub pauses: Vec<Duration>,
+    /// Time for one attempt. Only tests change it.
+    pub timeout: Duration,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self {
+            private: false,
+            pauses: [5, 30, 120, 600, 1_800, 7_200, 21_600, 43_200].map(Duration::from_secs).into(),
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Time limits of a connection. Only tests change them.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -96,6 +120,7 @@ impl Default for Config {
             proxies_only: false,
             open_rooms: false,
             api_key: None,
+            webhooks: WebhookSettings::default(),
             security_contact: None,
             rooms: 1_000,
             room_idle: Duration::from_secs(7 * 24 * 3_600),

@@ -12,6 +12,7 @@ use crate::{
     rate::{TypeRates, Window, retry_ms},
     resume::origin::Origins,
     room::{Entered, is_token},
+    room_token::TokenError,
     rooms::{Arrival, Attachment, EnterError, Rooms},
     sockets::Ticket,
     wire_limit::{Excess, Meter, Metered},
@@ -49,9 +50,9 @@ use tungstenite::{Error, Message, error::ProtocolError};
 pub(crate) type Socket = WebSocketStream<Metered<TokioIo<Upgraded>>>;
 
 /// Ping and pong frames in any second.
-const CONTROL_FRAMES: usize = 10;
+pub(crate) const CONTROL_FRAMES: usize = 10;
 /// Malformed messages in any minute; the next one closes.
-const BAD_MESSAGES: usize = 19;
+pub(crate) const BAD_MESSAGES: usize = 19;
 /// Maximum number of bytes that are read and discarded after Close. Unread bytes would make the kernel send a reset, and
 /// the client would lose the Close frame and everything before it.
 const DISCARD: usize = 1 << 20;
@@ -365,7 +366,7 @@ impl Connection {
                 return Err(end);
             }
         };
-        let Entered { participant, call, session, continues, .. } = attachment.entered;
+        let Entered { participant, call, session, continues, role, capabilities, .. } = attachment.entered;
         tracing::Span::current().record("participant", participant.0);
         tracing::debug!(room = attachment.room.0, ?continues, "hello accepted");
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -374,6 +375,8 @@ impl Connection {
             call,
             session,
             continues,
+            role,
+            capabilities,
             tokens: attachment.tokens.clone(),
             time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             limits: Limits {
@@ -429,6 +432,15 @@ fn refused(error: EnterError) -> (ErrorCode, End) {
         EnterError::WrongCredential => {
             (ErrorCode::Unauthenticated, end(CloseCode::Authentication, "the credential is not valid for this room"))
         }
+        EnterError::Token(TokenError::Expired) => {
+            (ErrorCode::TokenExpired, end(CloseCode::Authentication, "the room token has expired"))
+        }
+        EnterError::Token(error) => (ErrorCode::Unauthenticated, end(CloseCode::Authentication, refused_token(error))),
+        EnterError::NoGuests => {
+            (ErrorCode::Forbidden, end(CloseCode::Authentication, "this room admits with a room token only"))
+        }
+        EnterError::Locked => (ErrorCode::RoomLocked, end(CloseCode::TryLater, "the room is locked")),
+        EnterError::Banned => (ErrorCode::Banned, end(CloseCode::Removed, "a moderator has banned you")),
         EnterError::NotOpen => (ErrorCode::ServerBusy, end(CloseCode::TryLater, "the room is not open at this moment")),
         EnterError::Overloaded => (
             ErrorCode::ServerBusy,
@@ -438,6 +450,18 @@ fn refused(error: EnterError) -> (ErrorCode, End) {
             (ErrorCode::NotResumable, end(CloseCode::NotResumable, "the session cannot be continued"))
         }
         EnterError::NoRandomness => (ErrorCode::Internal, end(CloseCode::Internal, "the server has no random numbers")),
+    }
+}
+
+/// Why a room token does not admit, for its holder.
+const fn refused_token(error: TokenError) -> &'static str {
+    match error {
+        TokenError::NotYet => "the room token is not valid yet",
+        TokenError::Room => "the room token is for another room",
+        TokenError::Audience | TokenError::UnknownKey => {
+            "the room token is of another server, or older than the keys of this one"
+        }
+        _ => "the room token is not valid",
     }
 }
 

@@ -33,7 +33,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 /// Maximum size of a request head, and of what is read at once.
-const HEAD_BYTES: usize = 16 << 10;
+pub(crate) const HEAD_BYTES: usize = 16 << 10;
+
+/// Maximum number of fields of a request head.
+pub(crate) const HEAD_FIELDS: usize = 100;
 
 /// Extension of a request whose body is too long or broken, with the status that says so.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +87,8 @@ impl Http1 {
         let app = TowerToHyperService::new(app);
         let service = service_fn(move |request| answer(app.clone(), request, ticket.clone(), peer));
         let mut builder = http1::Builder::new();
-        // Deadlines are kept by the connection's place. A head has at most 100 fields, hyper's default.
-        builder.header_read_timeout(None).max_buf_size(HEAD_BYTES);
+        // Deadlines are kept by the connection's place.
+        builder.header_read_timeout(None).max_buf_size(HEAD_BYTES).max_headers(HEAD_FIELDS);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -12,12 +12,16 @@
 mod accept;
 mod access_hash;
 mod admission;
+pub mod api;
 pub mod api_key;
 pub mod config;
 mod connection;
 mod guesses;
 mod http;
 mod http1;
+#[cfg(test)]
+mod limits_table;
+mod lock;
 mod log_limit;
 pub mod media;
 mod media_events;
@@ -30,12 +34,14 @@ mod random;
 pub mod rate;
 pub mod resume;
 pub mod room;
+pub mod room_token;
 mod rooms;
 pub mod scrape;
 mod security_contact;
 mod server;
 mod sha256;
 mod sockets;
+pub mod webhooks;
 mod wire_limit;
 mod writer;
 
@@ -47,8 +53,9 @@ pub use media_events::MediaEvents;
 pub use metrics::Metrics;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use resume::{DailyKeys, ResumeKey, ResumeKeys};
+pub use room_token::{MonthlyTokenKeys, TokenKeys};
 pub use rooms::{
-    CreateError, RoomDescription, Rooms,
+    CreateError, Present, RoomDescription, Rooms, TokenRefused,
     file_registry::FileRegistry,
     registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord, Unentered},
     stock::Maker,

@@ -72,6 +72,8 @@ pub enum Refusal {
     ApiKey,
     /// Too many wrong API keys of one address.
     ApiKeyGuesses,
+    /// Too many requests of one API key.
+    ApiRate,
 }
 
 /// What became of a client that asked to continue a session.
@@ -111,6 +113,7 @@ impl Kind for Refusal {
         Self::Host,
         Self::ApiKey,
         Self::ApiKeyGuesses,
+        Self::ApiRate,
     ];
 
     fn label(self) -> String {
@@ -126,6 +129,7 @@ impl Kind for Refusal {
             Self::Host => "host",
             Self::ApiKey => "api_key",
             Self::ApiKeyGuesses => "api_key_guesses",
+            Self::ApiRate => "api_rate",
         };
         label.to_owned()
     }

@@ -3,24 +3,27 @@
 use crate::{
     accept::Acceptor,
     admission::Admission,
+    api::ApiRecords,
     config::Config,
-    http::{self, PageSource, Refusals},
+    http::{self, KeyRates, PageSource, Refusals},
     http1::Http1,
     media::MediaPlane,
     media_events::MediaEvents,
     metrics::Metrics,
     resume::ResumeKeys,
+    room_token::TokenKeys,
     rooms::{
         Rooms,
         registry::{MemoryRegistry, Registry},
     },
     sockets::{SocketSettings, Sockets},
+    webhooks,
 };
 use std::{
     io,
     net::TcpListener,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -37,6 +40,10 @@ pub struct Kept {
     pub registry: Arc<dyn Registry>,
     /// What seals the tokens by which sessions are continued.
     pub resume_keys: Arc<ResumeKeys>,
+    /// What belongs to programs that use the HTTP API.
+    pub api: Arc<ApiRecords>,
+    /// What signs the tokens that admit to rooms.
+    pub token_keys: Arc<TokenKeys>,
 }
 
 impl Kept {
@@ -46,7 +53,8 @@ impl Kept {
     /// The operating system provides no random numbers.
     pub fn nothing(config: &Config) -> Result<Self, getrandom::Error> {
         let registry = Arc::new(MemoryRegistry::new(config.rooms));
-        Ok(Self { registry, resume_keys: Arc::new(ResumeKeys::random()?) })
+        let (resume_keys, token_keys) = (Arc::new(ResumeKeys::random()?), Arc::new(TokenKeys::random()?));
+        Ok(Self { registry, resume_keys, token_keys, api: Arc::default() })
     }
 }
 
@@ -55,6 +63,7 @@ impl Kept {
 pub struct Signaling {
     config: Arc<Config>,
     rooms: Rooms,
+    api: Arc<ApiRecords>,
     metrics: Arc<Metrics>,
 }
 
@@ -66,8 +75,9 @@ impl Signaling {
         let hosts = config.hosts.clone().with_public(config.public_url.as_ref());
         let config = Arc::new(Config { hosts, ..config });
         let metrics = Arc::new(Metrics::default());
+        let api = Arc::clone(&kept.api);
         let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics), kept);
-        Self { config, rooms, metrics }
+        Self { config, rooms, api, metrics }
     }
 
     /// The rooms.
@@ -101,6 +111,7 @@ impl Signaling {
         let (stopping, stopped) = watch::channel(false);
         let (alive, mut ended) = mpsc::channel(1);
         let admission = Arc::new(Admission::new(&self.config));
+        let key_rates = Arc::new(KeyRates::default());
         let refusals = Arc::new(Refusals::new(Arc::clone(&self.metrics)));
         let sockets = Sockets::new(SocketSettings::of(&self.config), Arc::clone(&self.metrics));
         self.metrics.sockets_most.store(sockets.total() as u64, Ordering::Relaxed);
@@ -112,9 +123,12 @@ impl Signaling {
             metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&admission),
             guesses: Arc::default(),
+            api: Arc::clone(&self.api),
+            key_rates: Arc::clone(&key_rates),
             refusals,
             page,
             stop: stopped.clone(),
+            started: Instant::now(),
             alive,
         });
         // Every connection holds the routes, and with them the sender of `ended`.
@@ -124,10 +138,13 @@ impl Signaling {
             loop {
                 every.tick().await;
                 admission.forget_quiet();
+                key_rates.forget_quiet();
             }
         };
+        let calling = webhooks::run(Arc::clone(&self.api), self.config.webhooks.clone());
         let result = tokio::select! {
             result = serving => result,
+            () = calling => Ok(()),
             () = forgetting => Ok(()),
             () = stop => Ok(()),
         };

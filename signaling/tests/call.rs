@@ -149,7 +149,7 @@ async fn room_creation_requires_permission() {
     let closed =
         Server::start(Config { api_key: Some(ApiKey::new("correct horse battery").unwrap()), rooms: 2, ..config() });
     assert_eq!(http(&closed, "POST /v1/rooms", "", &hash).await.0, 403);
-    assert_eq!(http(&closed, "POST /v1/rooms", "Authorization: Bearer nope\r\n", &hash).await.0, 403);
+    assert_eq!(http(&closed, "POST /v1/rooms", "Authorization: Bearer nope\r\n", &hash).await.0, 401);
     let (status, body) =
         http(&closed, "POST /v1/rooms", "Authorization: Bearer correct horse battery\r\n", &hash).await;
     assert_eq!(status, 201);

@@ -11,12 +11,12 @@ use std::{
 };
 use support::{Client, Received, Server, config};
 use tacet_proto::{
-    ClientMessage, MessageType, Seat, ServerMessage, TrackId,
+    ClientMessage, MessageType, ParticipantId, Role, Seat, ServerMessage, TrackId,
     binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
     bytes::Fixed,
     client::{
-        Ack, ClientTransport, Empty, Encoding, Layers, Ping, Publish, SlotsReady, Speech, Subscribe, TrackRef,
-        Unsubscribe,
+        Ack, Assign, ClientTransport, Empty, Encoding, Hand, Layers, Lock, Ping, Publish, SlotsReady, Speech,
+        Subscribe, Target, TrackRef, Unsubscribe,
     },
     media::{ClientIce, Codec, Dtls, Kind, SlotContent, Source},
 };
@@ -74,6 +74,13 @@ async fn hostile(client: &mut Client, kind: MessageType, n: u32, track: TrackId,
         MessageType::Heartbeat => ClientMessage::Heartbeat(Empty {}),
         MessageType::Away => ClientMessage::Away(Empty {}),
         MessageType::IceRestart => ClientMessage::IceRestart(Empty {}),
+        MessageType::Hand => ClientMessage::Hand(Hand { raised: n.is_multiple_of(2) }),
+        MessageType::MuteRequest => ClientMessage::MuteRequest(Target { participant: ParticipantId(n) }),
+        MessageType::Kick => ClientMessage::Kick(Target { participant: ParticipantId(n) }),
+        MessageType::Ban => ClientMessage::Ban(Target { participant: ParticipantId(n) }),
+        MessageType::Lock => ClientMessage::Lock(Lock { locked: n.is_multiple_of(2) }),
+        MessageType::Role => ClientMessage::Role(Assign { participant: ParticipantId(n), role: Role::Host }),
+        MessageType::End => ClientMessage::End(Empty {}),
         MessageType::Ping => ClientMessage::Ping(Ping { ms: 1 }),
         MessageType::Leave => ClientMessage::Leave(Empty {}),
         MessageType::KeyBatch => {

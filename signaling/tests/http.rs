@@ -165,7 +165,7 @@ async fn guesses_of_the_api_key_are_few_and_counted() {
     let (mut heard, mut refused) = (0, 0);
     for guess in 0..100 {
         match status(&answer(&server, with(&format!("guess number {guess:10}")).as_bytes()).await) {
-            403 => heard += 1,
+            401 => heard += 1,
             429 => refused += 1,
             other => panic!("{other}"),
         }
@@ -174,13 +174,14 @@ async fn guesses_of_the_api_key_are_few_and_counted() {
     let most = 3 * (begun.elapsed().as_secs() + 1);
     assert!((3..=most).contains(&heard), "{heard} of {most}");
     assert_eq!((counted(&server, "api_key"), counted(&server, "api_key_guesses")), (heard, refused));
+    assert_eq!(status(&answer(&server, with(KEY).as_bytes()).await), 201, "the right one is not locked out by others");
 }
 
 /// Headers that the page relies on, on answers of every kind.
 #[tokio::test]
 async fn every_answer_has_its_security_headers() {
     let server = Server::start_with_page(Config { strict_transport: true, ..config() }, page());
-    for path in ["/", "/r/AAAAAAAAAAAAAAAAAAAAAA", "/v1/server", "/healthz", "/nothing", "/v1/rooms"] {
+    for path in ["/", "/r/AAAAAAAAAAAAAAAAAAAAAA", "/v1/server", "/v1/docs", "/healthz", "/nothing", "/v1/rooms"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         let answer = answer(&server, request.as_bytes()).await;
         for header in [

@@ -4,7 +4,9 @@
 
 mod support;
 
+use serde_json::Value;
 use sfu_api::{Event, TransportState, event::Limit};
+use signaling::{Config, config::ApiKey};
 use std::{
     io::{self, Write},
     sync::{Arc, Mutex},
@@ -17,13 +19,18 @@ use tacet_proto::{
     media::{ClientIce, Dtls},
 };
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 /// Collects what is logged.
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        Write::write(&mut *self.0.lock().unwrap(), bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -72,6 +79,7 @@ async fn log_explains_each_connection_without_secrets() {
     ada.send(5, ClientMessage::Leave(Empty {})).await;
     ada.closed().await;
     server.stop().await;
+    let api = api_secrets().await;
 
     let log = captured.text();
     let ParticipantId(number) = participant;
@@ -93,7 +101,37 @@ async fn log_explains_each_connection_without_secrets() {
     let display = serde_json::to_string(&Base64(vec![0x5a; 40])).unwrap();
     let secrets =
         [&Fixed(ACCESS).encode(), &Fixed([8; 32]).encode(), pwd, "user", display.trim_matches('"'), "127.0.0.1"];
-    for secret in secrets {
+    for secret in secrets.into_iter().chain(api.iter().map(String::as_str)) {
         assert!(!log.contains(secret), "{secret} is in\n{log}");
     }
+}
+
+/// What a program sends and receives over HTTP that no one else may read.
+async fn api_secrets() -> Vec<String> {
+    const KEY: &str = "correct horse battery";
+    let server = Server::start(Config { api_key: Some(ApiKey::new(KEY).unwrap()), ..config() });
+    let ask = async |request: &str, key: &str, body: &str| {
+        let mut tcp = TcpStream::connect(server.address).await.unwrap();
+        let head = format!("{request} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nIdempotency-Key: idem-4711");
+        let text = format!("{head}\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        tcp.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        serde_json::from_str::<Value>(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_default()
+    };
+    let text = |answer: &Value, field: &str| answer[field].as_str().unwrap().to_owned();
+    let key = text(&ask("POST /v1/keys", KEY, r#"{"name":"shopkeeper","scopes":["rooms:write"]}"#).await, "key");
+    let webhook = ask("POST /v1/webhooks", KEY, r#"{"url":"https://shop.example/hook?secret=hidden"}"#).await;
+    let hash = "h45h".repeat(10) + "AAA";
+    assert!(ask("POST /v1/rooms", &key, &format!(r#"{{"access_hash":"{hash}"}}"#)).await["room"].is_string());
+    let token =
+        ask(&format!("POST /v1/rooms/{}/tokens", server.room), KEY, r#"{"role":"host","identity":"ada.l"}"#).await;
+    let link = format!("https://127.0.0.1/r/x#{}", "l1nk".repeat(11));
+    ask("POST /v1/rooms", &key, &format!(r#"{{"access_hash":"{link}"}}"#)).await;
+    ask("GET /v1/rooms", "wrong horse battery", "").await;
+    server.stop().await;
+    let (secret, token) = (text(&webhook, "secret"), text(&token, "token"));
+    let made = [key, secret, token, hash];
+    let sent = [KEY, "wrong horse", "l1nkl1nk", "idem-4711", "hidden", "shop.example", "shopkeeper", "ada.l"];
+    made.into_iter().chain(sent.map(str::to_owned)).collect()
 }

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use tacet_native::client::{
-    CallCode, ClientEvent, ConnectionState, Encryption, EndReason, Problem, Recovery, RemoteTrack, Source,
+    CallCode, ClientEvent, ConnectionState, Encryption, EndReason, ErrorCode, Problem, Recovery, RemoteTrack, Source,
 };
 
 /// Name of a source.
@@ -54,7 +54,8 @@ fn end_name(reason: &EndReason) -> &'static str {
     match reason {
         EndReason::Left => "left",
         EndReason::RoomEnded => "room_ended",
-        EndReason::Removed => "removed",
+        EndReason::Removed(_) => "removed",
+        EndReason::Locked => "locked",
         EndReason::Replaced => "replaced",
         EndReason::Refused(_) => "refused",
         EndReason::ServerMisbehaved(_) => "server_misbehaved",
@@ -145,9 +146,16 @@ pub(super) fn line(event: &ClientEvent) -> Option<String> {
         ClientEvent::ProblemSolved { participant, problem: what } => {
             format!("participant {}: {}", participant.0, solved(*what))
         }
+        ClientEvent::PublicationRefused { source: of, code: ErrorCode::Forbidden } => {
+            format!("you may not publish {} in this room", source(*of))
+        }
         ClientEvent::PublicationRefused { source: of, code } => {
             format!("the server refused to publish {}: {code:?}", source(*of))
         }
+        ClientEvent::RoleChanged { role, .. } => format!("you are now a {role} in this room"),
+        ClientEvent::MuteRequested(by) => format!("participant {} asks you to mute your microphone", by.0),
+        ClientEvent::RoomLocked(true) => "the room is locked: no one else can join".to_owned(),
+        ClientEvent::RoomLocked(false) => "the room is unlocked".to_owned(),
         ClientEvent::Ended(EndReason::Left) => "left".to_owned(),
         ClientEvent::Ended(reason) => format!("call ended: {reason}"),
         _ => return None,
@@ -212,6 +220,11 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
         ClientEvent::PublicationRefused { source: of, code } => {
             json!({ "t": "publication_refused", "source": source(*of), "code": code })
         }
+        ClientEvent::RoleChanged { role, capabilities } => {
+            json!({ "t": "role", "role": role, "capabilities": capabilities })
+        }
+        ClientEvent::MuteRequested(by) => json!({ "t": "mute_requested", "by": by.0 }),
+        ClientEvent::RoomLocked(locked) => json!({ "t": "room_locked", "locked": locked }),
         ClientEvent::KeyFrameRequested(of) => json!({ "t": "key_frame_wanted", "source": source(*of) }),
         ClientEvent::VideoLayer { participant, source: of, height, reason } => {
             json!({

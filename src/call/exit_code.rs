@@ -7,9 +7,10 @@
 //! | 2 | the arguments are wrong |
 //! | 3 | the room does not exist, or was closed |
 //! | 4 | this client was removed, or replaced by another connection |
-//! | 5 | the server rejected this client: the link's secret is wrong |
+//! | 5 | the server rejected this client: the link's secret is wrong, or its room token |
 //! | 6 | the server cannot be reached |
 //! | 7 | the room is full, or the server is busy |
+//! | 8 | the room is locked |
 
 use tacet_native::{
     call::CallError,
@@ -22,6 +23,7 @@ const REMOVED: u8 = 4;
 const REFUSED: u8 = 5;
 const UNREACHABLE: u8 = 6;
 const BUSY: u8 = 7;
+const LOCKED: u8 = 8;
 
 /// The exit status for an error of the command.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
@@ -40,7 +42,8 @@ fn of_end(reason: &EndReason) -> u8 {
     match reason {
         EndReason::Left => 0,
         EndReason::RoomEnded => ROOM_ENDED,
-        EndReason::Removed | EndReason::Replaced => REMOVED,
+        EndReason::Removed(_) | EndReason::Replaced => REMOVED,
+        EndReason::Locked => LOCKED,
         EndReason::Refused(_) => REFUSED,
         EndReason::GaveUp { .. } => UNREACHABLE,
         EndReason::ServerMisbehaved(_) | EndReason::EventsUnread => OTHER,
@@ -70,7 +73,10 @@ mod tests {
         let last = DisconnectReason::MediaFailed;
         for (error, status) in [
             (EndReason::RoomEnded.into(), 3),
-            (EndReason::Removed.into(), 4),
+            (EndReason::Removed(String::new()).into(), 4),
+            (refused(ErrorCode::Banned), 4),
+            (refused(ErrorCode::RoomLocked), 8),
+            (refused(ErrorCode::TokenExpired), 5),
             (EndReason::Replaced.into(), 4),
             (EndReason::GaveUp { after: std::time::Duration::ZERO, last }.into(), 6),
             (refused(ErrorCode::NoRoom), 3),

@@ -30,6 +30,7 @@ mod event;
 mod inbox;
 mod keying;
 mod members;
+mod moderating;
 mod pulse;
 mod receiving;
 mod requesting;

@@ -19,6 +19,8 @@ pub struct RoomLink {
     origin: Origin,
     room: RoomId,
     invite: [u8; 32],
+    /// A room token, which is shown in place of the access token.
+    token: Option<String>,
 }
 
 /// Why a text is not a room link or an origin. Contains no part of the secret.
@@ -117,7 +119,20 @@ impl RoomLink {
     /// A link to a room on the server at `authority` (host, optional port).
     #[must_use]
     pub fn new(secure: bool, authority: &str, room: RoomId, invite: [u8; 32]) -> Self {
-        Self { origin: Origin { secure, authority: authority.to_owned() }, room, invite }
+        Self { origin: Origin { secure, authority: authority.to_owned() }, room, invite, token: None }
+    }
+
+    /// The same link, entered with a room token: in the role that it names, and not as a guest. The token is not part of the
+    /// link's text.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    /// The room token, if there is one.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// The room id.
@@ -181,7 +196,7 @@ impl FromStr for RoomLink {
         let (path, fragment) = path.split_once('#').ok_or(LinkError::Secret)?;
         let room = path.strip_prefix("/r/").and_then(|room| room.parse().ok()).ok_or(LinkError::Room)?;
         let Fixed(invite) = Fixed::decode(fragment).ok_or(LinkError::Secret)?;
-        Ok(Self { origin, room, invite })
+        Ok(Self { origin, room, invite, token: None })
     }
 }
 

@@ -7,7 +7,8 @@ use crate::{
     tls::{self, Trust},
 };
 use serde_json::{Value, json};
-use tacet_proto::{RoomId, bytes::Fixed};
+use std::time::Duration;
+use tacet_proto::{Capabilities, Role, RoomId, bytes::Fixed};
 
 /// Why the server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,84 @@ pub fn list(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<Vec<
 /// [`RoomError`].
 pub fn end(origin: &Origin, trust: Trust, api_key: Option<&str>, room: RoomId) -> Result<(), RoomError> {
     let path = format!("/v1/rooms/{room}");
+    match ask(origin, trust, &Request { method: "DELETE", path: &path, bearer: api_key, body: "" })? {
+        (204, _) => Ok(()),
+        _ => Err(RoomError::Answer),
+    }
+}
+
+/// A room token to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// The room.
+    pub room: RoomId,
+    /// The role of its holder.
+    pub role: Role,
+    /// What the holder may do at most; everything that the role may, if `None`.
+    pub capabilities: Option<Capabilities>,
+    /// Who the holder is, for bans.
+    pub identity: Option<String>,
+    /// For how long it is good from now on.
+    pub lifetime: Duration,
+}
+
+/// Lets the server make a token that admits to a room. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn token(
+    origin: &Origin,
+    trust: Trust,
+    api_key: Option<&str>,
+    request: &TokenRequest,
+) -> Result<String, RoomError> {
+    let TokenRequest { room, role, capabilities, identity, lifetime } = request;
+    let mut body = json!({ "role": role, "lifetime": lifetime.as_secs() });
+    if let Some(capabilities) = capabilities {
+        body["capabilities"] = json!(capabilities);
+    }
+    if let Some(identity) = identity {
+        body["identity"] = json!(identity);
+    }
+    let path = format!("/v1/rooms/{room}/tokens");
+    let request = Request { method: "POST", path: &path, bearer: api_key, body: &body.to_string() };
+    let (_, answer) = ask(origin, trust, &request)?;
+    answer["token"].as_str().map(str::to_owned).ok_or(RoomError::Answer)
+}
+
+/// Ids and roles of the participants of a room. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn participants(
+    origin: &Origin,
+    trust: Trust,
+    api_key: Option<&str>,
+    room: RoomId,
+) -> Result<Vec<(u32, Role)>, RoomError> {
+    let path = format!("/v1/rooms/{room}/participants");
+    let (_, answer) = ask(origin, trust, &Request { method: "GET", path: &path, bearer: api_key, body: "" })?;
+    let list = answer["participants"].as_array().ok_or(RoomError::Answer)?;
+    let participant = |entry: &Value| {
+        let id = entry["participant"].as_u64().and_then(|id| u32::try_from(id).ok())?;
+        Some((id, entry["role"].as_str()?.parse().ok()?))
+    };
+    list.iter().map(participant).collect::<Option<_>>().ok_or(RoomError::Answer)
+}
+
+/// Removes a participant from a room, and bans it if so asked. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn kick(
+    origin: &Origin,
+    trust: Trust,
+    api_key: Option<&str>,
+    room: RoomId,
+    participant: u32,
+    ban: bool,
+) -> Result<(), RoomError> {
+    let path = format!("/v1/rooms/{room}/participants/{participant}?ban={ban}");
     match ask(origin, trust, &Request { method: "DELETE", path: &path, bearer: api_key, body: "" })? {
         (204, _) => Ok(()),
         _ => Err(RoomError::Answer),

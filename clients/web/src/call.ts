@@ -11,7 +11,17 @@ import { parseLink, type RoomLink, type RoomLinkParts, roomLink } from "./link.t
 import type { MediaState } from "./media-watch.ts";
 import { type Participant, type ParticipantTrack, participantTrack } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
-import type { Codec, Downlink, ParticipantId, Source, Speaker } from "./protocol/generated.ts";
+import type {
+  Capabilities,
+  Capability,
+  Codec,
+  Downlink,
+  ParticipantId,
+  Role,
+  RoleChange,
+  Source,
+  Speaker,
+} from "./protocol/generated.ts";
 import type { MuteChange, StallChange } from "./remote-tracks.ts";
 import { Backoff, endsJoining } from "./retry.ts";
 import type { ReturnTicket } from "./return-ticket.ts";
@@ -102,6 +112,12 @@ type CallEvents = {
   muted: MuteChange;
   /** An unmuted track sends nothing although its participant is present, or sends again. */
   stalled: StallChange;
+  /** What this participant is in the room, and may do there, has changed. */
+  role: { readonly role: Role; readonly capabilities: Capabilities };
+  /** A moderator asks for the microphone to be muted, according to the server. That is up to the person. */
+  muteRequested: ParticipantId;
+  /** The room was locked, so that no one else can join, or unlocked. */
+  locked: boolean;
   /** The active speakers. */
   speaking: ReadonlySet<ParticipantId>;
   /** This device's session key changed: a participant joined or left, or the key reached its age. */
@@ -119,6 +135,14 @@ type CallEvents = {
   unpublished: SourceEnd;
   /** There is a new ticket for a return after a reload; it replaces the one before. */
   ticket: ReturnTicket;
+};
+
+/** What publishing a source needs. */
+const CAPABILITY: Readonly<Record<Source, Capability>> = {
+  microphone: "publish_microphone",
+  camera: "publish_camera",
+  screen: "publish_screen",
+  "screen-audio": "publish_screen",
 };
 
 const WATCH_INTERVAL_MS = 1_000;
@@ -420,6 +444,9 @@ export class Call extends Emitter<CallEvents> {
       this.emit("muted", change);
     });
     connection.on("stalled", (change) => this.emit("stalled", change));
+    connection.on("role", (change) => this.#roleChanged(change));
+    connection.on("muteRequested", (participant) => this.emit("muteRequested", participant));
+    connection.on("locked", (locked) => this.emit("locked", locked));
     connection.on("speakers", (speakers) => {
       this.#hinted = speakers;
     });
@@ -465,6 +492,17 @@ export class Call extends Emitter<CallEvents> {
     // Rejects if the call ends, which unpublishes the source as well.
     this.#connection?.media.unpublish(source).catch(() => {});
     this.#sourceEnded({ source, error });
+  }
+
+  /** What may no longer be published ends here, too. It is not published again by itself. */
+  #roleChanged({ role, capabilities }: RoleChange): void {
+    for (const source of this.#local.keys()) {
+      if (capabilities.includes(CAPABILITY[source])) continue;
+      const error = new TacetError("not-allowed", "A moderator has ended this: you may not publish it any more.");
+      this.#connection?.media.unpublish(source).catch(() => {});
+      this.#sourceEnded({ source, error });
+    }
+    this.emit("role", { role, capabilities });
   }
 
   #sourceEnded(end: SourceEnd): void {

@@ -22,7 +22,15 @@ import type { MediaState } from "./media-watch.ts";
 import { Others, type Verified } from "./others.ts";
 import type { Presence } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
-import type { Downlink, ParticipantId, ServerMessage, Source, Speaker, Tokens } from "./protocol/generated.ts";
+import type {
+  Downlink,
+  ParticipantId,
+  RoleChange,
+  ServerMessage,
+  Source,
+  Speaker,
+  Tokens,
+} from "./protocol/generated.ts";
 import { Priority } from "./protocol/outbox.ts";
 import { Signaling } from "./protocol/signaling.ts";
 import { type MuteChange, RemoteTracks, type StallChange, type TracksUpdate } from "./remote-tracks.ts";
@@ -55,6 +63,12 @@ type ConnectionEvents = {
   downlink: Downlink;
   muted: MuteChange;
   stalled: StallChange;
+  /** What this participant is in the room has changed. */
+  role: RoleChange;
+  /** A moderator asks for the microphone to be muted. */
+  muteRequested: ParticipantId;
+  /** The room was locked, or unlocked. */
+  locked: boolean;
   speakers: readonly Speaker[];
   problem: Problem;
   /** A problem that lasted does so no longer. */
@@ -404,6 +418,15 @@ export class Connection extends Emitter<ConnectionEvents> {
         break;
       case "want":
         this.media.want(message.tracks);
+        break;
+      case "role":
+        this.emit("role", message);
+        break;
+      case "mute.request":
+        this.emit("muteRequested", message.by);
+        break;
+      case "policy":
+        this.emit("locked", message.locked);
         break;
       case "speakers":
         this.emit("speakers", message.speakers);

@@ -19,6 +19,10 @@ export type TacetErrorCode =
   | "no-room"
   /** The room is full. */
   | "room-full"
+  /** The room is locked: newcomers are not let in. */
+  | "room-locked"
+  /** The participant may not do this in this room. */
+  | "not-allowed"
   /** Only the operator of this server can create rooms. */
   | "rooms-closed"
   /** The participant was removed from the call. */
@@ -87,6 +91,8 @@ const EXPLANATIONS: Readonly<Record<TacetErrorCode, Explanation>> = {
   },
   "no-room": { message: "This room does not exist, or no longer exists.", remedy: "check-link" },
   "room-full": { message: "This room is full.", remedy: "wait" },
+  "room-locked": { message: "This room is locked. Ask someone in it to unlock it.", remedy: "wait" },
+  "not-allowed": { message: "You may not do this in this room.", remedy: "none" },
   "rooms-closed": { message: "Only the operator of this server can create rooms.", remedy: "none" },
   removed: { message: "You were removed from the call.", remedy: "none" },
   moved: { message: "The call was moved to another tab or window.", remedy: "none" },

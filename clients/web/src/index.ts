@@ -16,7 +16,7 @@ export { formatLink, parseLink, type RoomLink, type RoomLinkParts } from "./link
 export type { MediaState } from "./media-watch.ts";
 export type { AudioTrack, Participant, ParticipantTrack, Presence, VideoTrack } from "./participant.ts";
 export type { KeyEpoch, Problem } from "./problem.ts";
-export type { Downlink, ParticipantId, Source } from "./protocol/generated.ts";
+export type { Capabilities, Capability, Downlink, ParticipantId, Role, Source } from "./protocol/generated.ts";
 export { parseTicket, type ReturnTicket } from "./return-ticket.ts";
 export { createRoom, roomsAreOpen } from "./rooms.ts";
 export type { VideoLayer } from "./slots.ts";

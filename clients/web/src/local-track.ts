@@ -9,6 +9,7 @@ import { TacetError } from "./errors.ts";
 import type { Peer, ReadySender } from "./peer.ts";
 import type { Encoding, Source, TrackId } from "./protocol/generated.ts";
 import { Priority } from "./protocol/outbox.ts";
+import { Refused } from "./protocol/refusal.ts";
 import type { Signaling } from "./protocol/signaling.ts";
 import { SenderEncodings } from "./sender-encodings.ts";
 import { isAudio, SOURCES, type StreamNumber } from "./sources.ts";
@@ -170,7 +171,7 @@ export class LocalTrack {
 
   async #publish({ mid, kind, codec, ssrcs }: ReadySender, encodings: readonly Encoding[]): Promise<void> {
     const { source } = this;
-    const answer = await this.#signaling.request({
+    const publishing = this.#signaling.request({
       t: "publish",
       cid: source,
       kind,
@@ -179,6 +180,11 @@ export class LocalTrack {
       mid,
       // The server knows an encoding without RID by its SSRC.
       encodings: encodings.map((encoding) => (encoding.rid === undefined ? { ...encoding, ...ssrcs } : encoding)),
+    });
+    const answer = await publishing.catch((thrown: unknown) => {
+      // Refused to this participant, and not to this page.
+      if (thrown instanceof Refused && thrown.reason === "forbidden") throw new TacetError("not-allowed");
+      throw thrown;
     });
     if (answer.t !== "published") throw new TacetError("protocol");
     this.#id = answer.track;

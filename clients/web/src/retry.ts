@@ -31,6 +31,7 @@ const FINAL: ReadonlySet<TacetError["code"]> = new Set([
   "bad-link",
   "unsupported-browser",
   "room-full",
+  "room-locked",
   "encryption",
   "clock-skew",
   "device",

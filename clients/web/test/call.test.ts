@@ -186,6 +186,26 @@ describe("this device", () => {
     expect(joinedCall.isMuted(7, "screen")).toBe(true);
   });
 
+  it("stops what a role no longer allows, and starts nothing by itself when it does again", async () => {
+    const microphone = track("audio");
+    const [joinedCall, socket] = await joined({ audio: microphone });
+    const roles: string[] = [];
+    joinedCall.on("role", ({ role }) => roles.push(role));
+    joinedCall.on("muteRequested", (by) => roles.push(`asked by ${by}`));
+    joinedCall.on("locked", (locked) => roles.push(`locked ${locked}`));
+    socket.deliver({ t: "mute.request", by: 3 });
+    socket.deliver({ t: "policy", locked: true });
+    socket.deliver({ t: "role", role: "listener", capabilities: ["subscribe", "chat"], withdrawn: [] });
+    expect(log).toContain("unpublished microphone not-allowed");
+    expect(joinedCall.isMuted(7, "microphone")).toBe(true);
+    const capabilities = ["subscribe", "chat", "publish_microphone"] as const;
+    socket.deliver({ t: "role", role: "speaker", capabilities: [...capabilities], withdrawn: [] });
+    await pass();
+    expect(joinedCall.isMuted(7, "microphone")).toBe(true);
+    expect(roles).toEqual(["asked by 3", "locked true", "listener", "speaker"]);
+    expect(joinedCall.state).toBe("connected");
+  });
+
   it("hands the call over to another tab without leaving it", async () => {
     const microphone = track("audio");
     const [joinedCall, socket] = await joined({ audio: microphone });

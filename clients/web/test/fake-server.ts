@@ -66,6 +66,8 @@ export function welcome(continues: Continues, more: Partial<Welcome> = {}): Serv
     features: [],
     session: SESSION,
     continues,
+    role: "speaker",
+    capabilities: ["subscribe", "chat", "publish_microphone", "publish_camera", "publish_screen"],
     // Those of a client that has not joined are of no use yet.
     tokens: continues === "session" ? TOKENS : { session: "", reload: "" },
     ...more,
@@ -80,7 +82,8 @@ export function joined(more: Partial<Joined> = {}): ServerMessage {
   const tracks = [
     { track: 1, participant: 3, kind: "audio", source: "microphone", codec: "opus", muted: true } as const,
   ];
-  return { t: "joined", seat: 258, rev: 4, roster: [BO], tracks, gathering: false, tokens: TOKENS, ...more };
+  const policy = { locked: false };
+  return { t: "joined", seat: 258, rev: 4, roster: [BO], tracks, policy, gathering: false, tokens: TOKENS, ...more };
 }
 
 /** Opens the newest socket and lets the client say hello. */

@@ -5,7 +5,8 @@ import type { Joined } from "../src/protocol/generated.ts";
 const entry = (participant: number, seat = participant) => ({ participant, seat });
 
 function joined(participants: readonly number[], gathering = false): Joined {
-  return { seat: 0, rev: 1, roster: participants.map((id) => entry(id)), tracks: [], gathering };
+  const roster = participants.map((id) => entry(id));
+  return { seat: 0, rev: 1, roster, tracks: [], policy: { locked: false }, gathering };
 }
 
 let others: Others;

@@ -10,4 +10,11 @@ describe("refusals before the handshake", () => {
   it("are final if the server does not allow the page", () => {
     expect(new Refused("forbidden").code).toBe("access-refused");
   });
+
+  it("say in a plain sentence that a moderator keeps the person out", () => {
+    expect(new Refused("room_locked")).toMatchObject({ code: "room-locked", message: /locked/ });
+    expect(new Refused("banned")).toMatchObject({ code: "removed", message: /banned/ });
+    expect(new Refused("token_expired")).toMatchObject({ code: "access-refused", message: /expired/ });
+    expect(errorOfClose(CloseCode.Removed)).toMatchObject({ code: "removed", message: /removed/ });
+  });
 });

@@ -32,6 +32,8 @@ function welcome(continues: Continues): Welcome {
     features: [],
     session: "",
     continues,
+    role: "speaker",
+    capabilities: ["subscribe", "chat", "publish_microphone", "publish_camera", "publish_screen"],
     tokens: { session: "s", reload: "r" },
   };
 }

@@ -10,7 +10,7 @@ use sfu_api::{Command, CommandError, Event, LocalTransport, Request, Ssrc, Trans
 use signaling::{
     config::RoomLimits,
     outbox::Outgoing,
-    room::{Entry, FreshIds, Output, Room},
+    room::{Admittance, Entry, FreshIds, Output, Room, Standing},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use std::{
 };
 use tacet_fuzz::Script;
 use tacet_proto::{
-    CallId, ClientEnvelope, ClientMessage, ParticipantId, RoomId, Seat, ServerEnvelope, ServerMessage, SessionId,
+    CallId, ClientEnvelope, ClientMessage, ParticipantId, Role, RoomId, Seat, ServerEnvelope, ServerMessage, SessionId,
     TrackId,
     binary::{
         self, ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_INCARNATION,
@@ -83,7 +83,7 @@ impl Stage {
         });
         let limits = RoomLimits { participants: MOST, ..RoomLimits::default() };
         Self {
-            room: Room::new(now, sfu_api::RoomId(1), ROOM, limits, None, numbers),
+            room: Room::new(now, sfu_api::RoomId(1), ROOM, limits, Admittance::default(), None, numbers),
             now,
             call: CallId(Fixed([0; 16])),
             last: 0,
@@ -135,7 +135,9 @@ impl Stage {
             return;
         }
         let fresh = self.fresh();
-        let Ok(entered) = self.room.enter(self.now, Entry::Newcomer, fresh) else { return };
+        let Ok(entered) = self.room.enter(self.now, Entry::Newcomer, Standing::guest(Role::Speaker), fresh) else {
+            return;
+        };
         self.call = entered.call;
         self.present.push(entered.participant);
         self.views.insert(entered.participant, View::default());
@@ -213,7 +215,7 @@ impl Stage {
         let entry =
             if shown & 1 == 0 { Entry::Session { claims, covered, recent } } else { Entry::Reload { claims, recent } };
         let fresh = self.fresh();
-        let Ok(entered) = self.room.enter(self.now, entry, fresh) else { return };
+        let Ok(entered) = self.room.enter(self.now, entry, Standing::guest(Role::Speaker), fresh) else { return };
         self.call = entered.call;
         assert_eq!(entered.participant, who, "the participant of the claims");
         if entered.continues != tacet_proto::resume::Continues::Session {
@@ -245,6 +247,12 @@ impl Stage {
                 Output::Pong { .. } | Output::Hint(..) | Output::Departed { .. } | Output::CallEnded(_) => {}
                 Output::End(who, _) => self.gone(who),
                 Output::Goodbye { from, .. } => self.gone(from),
+                Output::Record { removes, .. } => {
+                    if let Some((who, _)) = removes {
+                        self.gone(who);
+                    }
+                }
+                Output::EndRoom { .. } => {}
                 Output::Command(request) => self.command(request),
             }
         }

@@ -2,9 +2,10 @@
 
 use crate::{
     bytes::{Base64, Fixed},
-    ids::{RoomId, TrackId},
+    ids::{ParticipantId, RoomId, TrackId},
     media::{ClientIce, Codec, Dtls, Kind, Source},
     resume::Expected,
+    role::Role,
 };
 pub use crate::{
     encoding::{Encoding, MAX_ENCODINGS},
@@ -63,6 +64,21 @@ pub enum ClientMessage {
     /// Asks for new ICE credentials of the server, for an ICE restart (RFC 8445 section 2.4); answered by `transport`.
     #[serde(rename = "ice.restart")]
     IceRestart(Empty),
+    /// Raises or lowers the participant's own hand.
+    Hand(Hand),
+    /// Asks a participant to mute itself, which is up to it. No message of anyone unmutes anyone.
+    #[serde(rename = "mute.request")]
+    MuteRequest(Target),
+    /// Removes a participant from the call. It may come back as another one.
+    Kick(Target),
+    /// Removes a participant, and refuses its device and token from then on. If guests come in by link, the room is locked as well.
+    Ban(Target),
+    /// Locks the room, or unlocks it: newcomers are not let in, but for those that may moderate.
+    Lock(Lock),
+    /// Assigns another role to a participant.
+    Role(Assign),
+    /// Ends the room for all: its link opens nothing any more.
+    End(Empty),
     /// Asks for `pong`.
     Ping(Ping),
     /// Leaves the call.
@@ -105,6 +121,13 @@ pub enum Credential {
         /// HKDF of the link's invite secret, label "access". It admits to the room and opens no frame.
         #[ts(type = "string")]
         token: Fixed<32>,
+    },
+    /// The client has a token that this server made for the room. It says in which role, and until when, and replaces the access
+    /// token; frames open by the link's secret all the same.
+    #[serde(rename = "room")]
+    RoomToken {
+        /// A JWT, at most [`crate::limits::MAX_ROOM_TOKEN_BYTES`] bytes.
+        token: String,
     },
 }
 
@@ -220,9 +243,43 @@ pub struct SlotsReady {
     pub rev: u32,
 }
 
+/// Body of `hand`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Hand {
+    /// Whether it is up. The server and all others see that.
+    pub raised: bool,
+}
+
+/// Body of messages about another participant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The participant.
+    pub participant: ParticipantId,
+}
+
+/// Body of `lock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Whether the room is locked from now on.
+    pub locked: bool,
+}
+
+/// Body of `role`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Assign {
+    /// The participant.
+    pub participant: ParticipantId,
+    /// What it is from now on.
+    pub role: Role,
+}
+
 impl ClientMessage {
     /// Every value of `t`.
-    pub const TYPES: [&'static str; 20] = [
+    pub const TYPES: [&'static str; 27] = [
         "hello",
         "join",
         "announce",
@@ -241,6 +298,13 @@ impl ClientMessage {
         "heartbeat",
         "away",
         "ice.restart",
+        "hand",
+        "mute.request",
+        "kick",
+        "ban",
+        "lock",
+        "role",
+        "end",
         "ping",
         "leave",
     ];

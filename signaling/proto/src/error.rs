@@ -14,14 +14,22 @@ pub enum ErrorCode {
     UnknownType,
     /// A request before `hello`.
     Unauthenticated,
+    /// The room token was right once, and has expired.
+    TokenExpired,
     /// A capability that the client does not have.
     Forbidden,
+    /// The client, or its device, was banned from the room.
+    Banned,
+    /// The room is locked: newcomers are not let in.
+    RoomLocked,
     /// There is no such room.
     NoRoom,
     /// The room has its maximum number of participants.
     RoomFull,
     /// A request before `join`.
     NotMember,
+    /// There is no such participant in the call.
+    NoParticipant,
     /// There is no such track, or another participant publishes it.
     NoTrack,
     /// The server forwards no such codec, or not for this kind.
@@ -49,10 +57,14 @@ impl ErrorCode {
         Self::BadMessage,
         Self::UnknownType,
         Self::Unauthenticated,
+        Self::TokenExpired,
         Self::Forbidden,
+        Self::Banned,
+        Self::RoomLocked,
         Self::NoRoom,
         Self::RoomFull,
         Self::NotMember,
+        Self::NoParticipant,
         Self::NoTrack,
         Self::CodecUnsupported,
         Self::LimitTracks,
@@ -71,10 +83,14 @@ impl ErrorCode {
             Self::BadMessage => "bad_message",
             Self::UnknownType => "unknown_type",
             Self::Unauthenticated => "unauthenticated",
+            Self::TokenExpired => "token_expired",
             Self::Forbidden => "forbidden",
+            Self::Banned => "banned",
+            Self::RoomLocked => "room_locked",
             Self::NoRoom => "no_room",
             Self::RoomFull => "room_full",
             Self::NotMember => "not_member",
+            Self::NoParticipant => "no_participant",
             Self::NoTrack => "no_track",
             Self::CodecUnsupported => "codec_unsupported",
             Self::LimitTracks => "limit_tracks",
@@ -114,6 +130,8 @@ pub enum CloseCode {
     BadMessages = 4400,
     /// No `hello` in time, or a wrong credential.
     Authentication = 4401,
+    /// A moderator removed or banned the participant.
+    Removed = 4403,
     /// The room has ended.
     RoomEnded = 4404,
     /// Silence, or a client that does not read.
@@ -140,6 +158,7 @@ impl CloseCode {
         Self::TryLater,
         Self::BadMessages,
         Self::Authentication,
+        Self::Removed,
         Self::RoomEnded,
         Self::IdleOrSlow,
         Self::Replaced,

@@ -23,6 +23,7 @@ pub mod media;
 pub mod message_type;
 pub mod ping;
 pub mod resume;
+pub mod role;
 pub mod server;
 
 pub use client::ClientMessage;
@@ -30,6 +31,7 @@ pub use envelope::{ClientEnvelope, ParseError, ServerEnvelope};
 pub use error::{CloseCode, ErrorCode};
 pub use ids::{CallId, ParticipantId, RoomId, Seat, SessionId, TrackId};
 pub use message_type::MessageType;
+pub use role::{Capabilities, Capability, Role};
 pub use server::ServerMessage;
 
 /// WebSocket subprotocol, offered by the client and echoed by the server.

@@ -23,6 +23,8 @@ pub const ROSTER_PAGE_BYTES: usize = 16_000;
 pub const HELLO_TIMEOUT_MS: u64 = 5_000;
 /// Maximum length of a `ufrag`, codec or client name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
+/// Longest room token in bytes.
+pub const MAX_ROOM_TOKEN_BYTES: usize = 1_024;
 /// Maximum number of `features` that a client names.
 pub const MAX_FEATURES: usize = 16;
 
@@ -65,6 +67,12 @@ pub const fn type_rate(kind: MessageType) -> TypeRate {
         MessageType::Ack => (10, 200),
         // One each second.
         MessageType::Heartbeat => (5, 500),
+        // A hand goes up and down again.
+        MessageType::Hand => (4, 500),
+        // A moderator works through a list of participants.
+        MessageType::MuteRequest | MessageType::Kick | MessageType::Ban | MessageType::Role => (10, 500),
+        // Each is sent to everyone.
+        MessageType::Lock | MessageType::End => (3, 2_000),
         // One each ten seconds; it concerns no one else.
         MessageType::Ping => (30, 100),
         // A rotation in a room of 4,096 is 22 batches, one of 1,000 is 6, and rotations are a second apart.

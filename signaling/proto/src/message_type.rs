@@ -41,6 +41,20 @@ pub enum MessageType {
     Away,
     /// [`ClientMessage::IceRestart`].
     IceRestart,
+    /// [`ClientMessage::Hand`].
+    Hand,
+    /// [`ClientMessage::MuteRequest`].
+    MuteRequest,
+    /// [`ClientMessage::Kick`].
+    Kick,
+    /// [`ClientMessage::Ban`].
+    Ban,
+    /// [`ClientMessage::Lock`].
+    Lock,
+    /// [`ClientMessage::Role`].
+    Role,
+    /// [`ClientMessage::End`].
+    End,
     /// [`ClientMessage::Ping`].
     Ping,
     /// [`ClientMessage::Leave`].
@@ -72,6 +86,13 @@ impl MessageType {
         Self::Heartbeat,
         Self::Away,
         Self::IceRestart,
+        Self::Hand,
+        Self::MuteRequest,
+        Self::Kick,
+        Self::Ban,
+        Self::Lock,
+        Self::Role,
+        Self::End,
         Self::Ping,
         Self::Leave,
         Self::KeyBatch,
@@ -100,6 +121,13 @@ impl MessageType {
             Self::Heartbeat => "heartbeat",
             Self::Away => "away",
             Self::IceRestart => "ice.restart",
+            Self::Hand => "hand",
+            Self::MuteRequest => "mute.request",
+            Self::Kick => "kick",
+            Self::Ban => "ban",
+            Self::Lock => "lock",
+            Self::Role => "role",
+            Self::End => "end",
             Self::Ping => "ping",
             Self::Leave => "leave",
             Self::KeyBatch => "key_batch",
@@ -129,6 +157,13 @@ impl From<&ClientMessage> for MessageType {
             ClientMessage::Heartbeat(_) => Self::Heartbeat,
             ClientMessage::Away(_) => Self::Away,
             ClientMessage::IceRestart(_) => Self::IceRestart,
+            ClientMessage::Hand(_) => Self::Hand,
+            ClientMessage::MuteRequest(_) => Self::MuteRequest,
+            ClientMessage::Kick(_) => Self::Kick,
+            ClientMessage::Ban(_) => Self::Ban,
+            ClientMessage::Lock(_) => Self::Lock,
+            ClientMessage::Role(_) => Self::Role,
+            ClientMessage::End(_) => Self::End,
             ClientMessage::Ping(_) => Self::Ping,
             ClientMessage::Leave(_) => Self::Leave,
         }

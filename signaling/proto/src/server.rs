@@ -7,6 +7,7 @@ use crate::{
     layers::{Downlink, Layer, Want},
     media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
     resume::{Continues, Tokens},
+    role::{Capabilities, Role},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,13 @@ pub enum ServerMessage {
     TransportState(TransportStateChange),
     /// The active speakers: a hint for layout. Whose frame it is, the authenticated KID says.
     Speakers(Speakers),
+    /// What the client is in the room, and may do, has changed.
+    Role(RoleChange),
+    /// A moderator asks the client to mute its microphone. Whether it does is up to its user.
+    #[serde(rename = "mute.request")]
+    MuteRequest(MuteRequest),
+    /// Who may come in has changed.
+    Policy(Policy),
     /// Answer to a request without a specific answer.
     Ok(Ok),
     /// Answer to `ping`.
@@ -77,6 +85,10 @@ pub struct Welcome {
     pub session: SessionId,
     /// What the client still has of the session that it asked to continue.
     pub continues: Continues,
+    /// What the client is in the room.
+    pub role: Role,
+    /// What it may do there: that of its role, or less if its token says so.
+    pub capabilities: Capabilities,
     /// How to continue this session. Those of a client that has not joined yet are good while the server runs; it gets
     /// better ones with `joined`.
     pub tokens: Tokens,
@@ -113,6 +125,8 @@ pub struct Joined {
     pub roster: Vec<RosterEntry>,
     /// Their tracks.
     pub tracks: Vec<Track>,
+    /// Who may come in.
+    pub policy: Policy,
     /// The server has restarted, and more participants of this call are expected back: those that the client knows have not
     /// left until a `full` roster says so, or for 40 seconds.
     pub gathering: bool,
@@ -133,6 +147,25 @@ pub struct RosterEntry {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[ts(as = "Option<bool>", optional)]
     pub away: bool,
+    /// What it is in the room; a speaker if absent.
+    #[serde(default = "speaker", skip_serializing_if = "is_speaker")]
+    #[ts(as = "Option<Role>", optional)]
+    pub role: Role,
+    /// Whether its hand is up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(as = "Option<bool>", optional)]
+    pub hand: bool,
+}
+
+/// Most participants are speakers.
+const fn speaker() -> Role {
+    Role::Speaker
+}
+
+// As serde calls it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_speaker(role: &Role) -> bool {
+    matches!(role, Role::Speaker)
 }
 
 /// Body of `roster`.
@@ -146,7 +179,7 @@ pub struct Roster {
     pub add: Vec<RosterEntry>,
     /// Participants that left.
     pub del: Vec<ParticipantId>,
-    /// Participants that went away or are back, in full.
+    /// Participants that went away or are back, have another role, or raised or lowered their hand: in full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[ts(as = "Option<Vec<RosterEntry>>", optional)]
     pub upd: Vec<RosterEntry>,
@@ -225,6 +258,31 @@ pub struct Speaker {
     pub participant: ParticipantId,
     /// Level in -dBov (RFC 6464): 0 is loudest, 127 is silence.
     pub level: u8,
+}
+
+/// Body of `role`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct RoleChange {
+    /// What it is from now on.
+    pub role: Role,
+    /// What it may do.
+    pub capabilities: Capabilities,
+    /// Its own tracks that it may no longer publish. The server forwards nothing of them any more; the client stops sending them.
+    pub withdrawn: Vec<TrackId>,
+}
+
+/// Body of `mute.request`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct MuteRequest {
+    /// Who asks, according to the server.
+    pub by: ParticipantId,
+}
+
+/// Who may come in. Body of `policy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct Policy {
+    /// Whether the room is locked.
+    pub locked: bool,
 }
 
 /// Body of `ok`.

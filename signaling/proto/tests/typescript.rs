@@ -6,7 +6,7 @@
 #![allow(clippy::expect_used)]
 
 use std::{fmt::Write as _, fs, path::PathBuf};
-use tacet_proto::{MessageType, binary, client, encoding, error, ids, layers, limits, media, resume, server};
+use tacet_proto::{MessageType, binary, client, encoding, error, ids, layers, limits, media, resume, role, server};
 use ts_rs::{Config, TS};
 
 fn declarations() -> String {
@@ -42,6 +42,9 @@ fn declarations() -> String {
         media::SlotSource,
         tacet_proto::bytes::Base64,
         client::Credential,
+        role::Capability,
+        role::Capabilities,
+        role::Role,
         resume::Resume,
         resume::Continues,
         resume::Tokens,
@@ -60,6 +63,10 @@ fn declarations() -> String {
         layers::Tile,
         layers::Layers,
         client::SlotsReady,
+        client::Hand,
+        client::Target,
+        client::Lock,
+        client::Assign,
         client::Ping,
         client::ClientMessage,
         error::ErrorCode,
@@ -84,6 +91,9 @@ fn declarations() -> String {
         server::TransportStateChange,
         server::Speaker,
         server::Speakers,
+        server::RoleChange,
+        server::MuteRequest,
+        server::Policy,
         server::Ok,
         server::ByeReason,
         server::Bye,
@@ -102,6 +112,7 @@ fn declarations() -> String {
         ("MAX_WANTED_KEYS", binary::MAX_WANTED_KEYS),
         ("MAX_EXPECTED", client::MAX_EXPECTED),
         ("MAX_ENCODINGS", encoding::MAX_ENCODINGS),
+        ("MAX_ROOM_TOKEN_BYTES", limits::MAX_ROOM_TOKEN_BYTES),
         ("MAX_TILES", layers::MAX_TILES),
     ] {
         let _ = writeln!(text, "export const {name} = {value};");

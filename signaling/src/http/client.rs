@@ -10,8 +10,8 @@ use axum::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-/// The path that is served to everyone, for health checks.
-const HEALTH: &str = "/healthz";
+/// The paths that are served to everyone, for health checks.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The client behind a request, whether it came directly or through trusted proxies. An extension of requests,
 /// and of the responses to them.
@@ -43,7 +43,7 @@ pub(super) async fn identify(
         server.refusals.refused(refusal);
         refusal::answer(refusal, None)
     };
-    let is_health_check = request.uri().path() == HEALTH;
+    let is_health_check = HEALTH.contains(&request.uri().path());
     if server.config.proxies_only && !proxied && !peer.is_loopback() && !is_health_check {
         return refused(Refusal::Unencrypted);
     }

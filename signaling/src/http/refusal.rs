@@ -95,6 +95,7 @@ const fn hint(refusal: Refusal) -> &'static str {
         }
         Refusal::ApiKey => "a wrong API key",
         Refusal::ApiKeyGuesses => "too many wrong API keys from one address",
+        Refusal::ApiRate => "too many requests per second with one API key",
     }
 }
 
@@ -115,7 +116,8 @@ fn of(refusal: Refusal, wait: Option<Duration>) -> Answer {
         | Refusal::Rooms
         | Refusal::Sockets
         | Refusal::Full
-        | Refusal::ApiKeyGuesses => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, CloseCode::TryLater),
+        | Refusal::ApiKeyGuesses
+        | Refusal::ApiRate => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, CloseCode::TryLater),
         Refusal::Host => (StatusCode::MISDIRECTED_REQUEST, ErrorCode::Forbidden, CloseCode::Policy),
         _ => (StatusCode::FORBIDDEN, ErrorCode::Forbidden, CloseCode::Policy),
     };
@@ -132,6 +134,7 @@ fn of(refusal: Refusal, wait: Option<Duration>) -> Answer {
         Refusal::Host => ("unknown_host", "this server is not reached under this name", None),
         Refusal::ApiKey => ("rooms_closed", "only the operator of this server creates rooms", None),
         Refusal::ApiKeyGuesses => ("too_many_attempts", "too many wrong keys from your network", wait),
+        Refusal::ApiRate => ("too_many_requests", "too many requests with this key", wait),
     };
     Answer { status, error, close, code, text, retry }
 }
@@ -142,7 +145,12 @@ pub(super) fn answer(refusal: Refusal, wait: Option<Duration>) -> Response {
 }
 
 fn http(answer: &Answer) -> Response {
-    let problem = Problem { error: answer.text, code: answer.code, retry_ms: answer.retry.map(milliseconds) };
+    let problem = Problem {
+        error: answer.text.to_owned(),
+        code: answer.code,
+        retry_ms: answer.retry.map(milliseconds),
+        scope: None,
+    };
     let mut response = (answer.status, axum::Json(problem)).into_response();
     if let Some(retry) = answer.retry {
         let seconds = retry.as_millis().div_ceil(1_000).max(1);

@@ -1,6 +1,6 @@
 //! `GET /v1/ws`: the upgrade to the WebSocket, and everything that refuses it.
 
-use super::{Client, Server, refusal};
+use super::{Client, Server, problem, refusal};
 use crate::{
     connection::{self, Peer},
     metrics::Refusal,
@@ -10,7 +10,7 @@ use crate::{
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use axum::{
     Extension, Json, Router,
-    extract::{State, WebSocketUpgrade},
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
@@ -38,6 +38,8 @@ pub(super) fn routes() -> Router<Server> {
 
 #[derive(Serialize)]
 struct Supported {
+    error: &'static str,
+    code: &'static str,
     protocols: [&'static str; 1],
 }
 
@@ -45,10 +47,13 @@ async fn upgrade(
     State(server): State<Server>,
     Extension(client): Extension<Client>,
     Extension(ticket): Extension<Ticket>,
-    Extension(upgraded): Extension<OnUpgrade>,
+    upgraded: Option<Extension<OnUpgrade>>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let (Some(Extension(upgraded)), Ok(upgrade)) = (upgraded, upgrade) else {
+        return problem(StatusCode::BAD_REQUEST, "no_web_socket", "this path is for WebSockets (RFC 6455)");
+    };
     let refused = |refusal: Refusal| {
         tracing::debug!(?refusal, peer = %connection::shortened(client.address), "connection refused");
         server.refusals.refused(refusal);
@@ -56,7 +61,12 @@ async fn upgrade(
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         refused(Refusal::Protocol);
-        let mut response = Json(Supported { protocols: [SUBPROTOCOL] }).into_response();
+        let mut response = Json(Supported {
+            error: "the server speaks none of these protocols",
+            code: "unsupported_protocol",
+            protocols: [SUBPROTOCOL],
+        })
+        .into_response();
         *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         return response;

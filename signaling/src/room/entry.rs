@@ -9,13 +9,13 @@
 //! | reload token | held, or over for at most 30 s; first use | the participant; the session ends |
 //! | any | another call, a goodbye, another session of the same participant | nothing: refused |
 
-use super::{DepartedSession, Guest, Room, wake};
+use super::{DepartedSession, Guest, KeptOut, Room, Standing, wake};
 use crate::resume::token::Claims;
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
-use tacet_proto::{CallId, CloseCode, ParticipantId, SessionId, resume::Continues};
+use tacet_proto::{CallId, Capabilities, CloseCode, ParticipantId, Role, SessionId, resume::Continues};
 
 /// How long after its participant was last there a reload token is good.
 pub(super) const RELOAD: Duration = Duration::from_secs(30);
@@ -71,12 +71,34 @@ pub struct Entered {
     pub session: SessionId,
     /// What it still has of its earlier session.
     pub continues: Continues,
+    /// What it is in the room.
+    pub role: Role,
+    /// What it may do there.
+    pub capabilities: Capabilities,
 }
 
-/// The session cannot be continued.
+/// Why a client does not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session cannot be continued")]
-pub struct NotResumable;
+pub enum NotEntered {
+    /// The session cannot be continued.
+    #[error("the session cannot be continued")]
+    NotResumable,
+    /// The room is locked.
+    #[error("the room is locked")]
+    Locked,
+    /// The holder of this token was banned.
+    #[error("banned from the room")]
+    Banned,
+}
+
+impl From<KeptOut> for NotEntered {
+    fn from(kept_out: KeptOut) -> Self {
+        match kept_out {
+            KeptOut::Locked => Self::Locked,
+            KeptOut::Banned => Self::Banned,
+        }
+    }
+}
 
 /// Sessions of this call that have ended without a goodbye, as far as they are remembered.
 #[derive(Debug, Default)]
@@ -109,25 +131,37 @@ impl Departed {
 }
 
 impl Room {
-    /// A client sent `hello` with a valid credential. A connection that it had before is no longer its own.
+    /// A client sent `hello` with a valid credential, from which it has this standing. A connection that it had before is no
+    /// longer its own. Who returns to a session has the standing of that.
     ///
     /// # Errors
-    /// The session that it asks to continue is over for good, or another's.
-    pub fn enter(&mut self, now: Instant, entry: Entry, fresh: FreshIds) -> Result<Entered, NotResumable> {
+    /// The session that it asks to continue is over for good, or another's; or the room keeps it out.
+    pub fn enter(
+        &mut self,
+        now: Instant,
+        entry: Entry,
+        standing: Standing,
+        fresh: FreshIds,
+    ) -> Result<Entered, NotEntered> {
         let (claims, proven, covered) = match entry {
             Entry::Newcomer => {
-                let guest = Guest { session: fresh.session, before: None, place: None };
+                self.admittance.check(&standing)?;
+                let guest = Guest { session: fresh.session, standing, before: None, place: None };
                 return Ok(self.admit(fresh.participant, guest, Continues::Nothing, fresh.call));
             }
             Entry::Session { claims, covered, .. } => (claims, true, covered),
             Entry::Reload { claims, .. } => (claims, false, false),
         };
         let participant = claims.participant;
+        if self.admittance.is_banned(&standing) {
+            return Err(NotEntered::Banned);
+        }
         if self.call != Some(claims.call) || self.gone.contains(&participant) {
-            return Err(NotResumable);
+            return Err(NotEntered::NotResumable);
         }
         if let Some(guest) = self.guests.get(&participant) {
             let own = guest.session == claims.session;
+            let (role, capabilities) = (guest.standing.role, guest.standing.capabilities());
             match self.members.get_mut(&participant) {
                 Some(member) if own && (!proven || member.announced.device() == claims.device.as_ref()) => {
                     if covered {
@@ -139,14 +173,22 @@ impl Room {
                         self.settle(now);
                         let (call, session) = (claims.call, claims.session);
                         let continues = Continues::Session;
-                        return Ok(Entered { participant, call, begins: false, session, continues });
+                        return Ok(Entered {
+                            participant,
+                            call,
+                            begins: false,
+                            session,
+                            continues,
+                            role,
+                            capabilities,
+                        });
                     }
                     tracing::debug!(participant = participant.0, "the session ends for another one");
                     self.await_return(now, participant);
                 }
                 // It entered, did not join, and tries again.
                 None if own || guest.before == Some(claims.session) => self.free(now, participant),
-                _ => return Err(NotResumable),
+                _ => return Err(NotEntered::NotResumable),
             }
         }
         let continues = match self.continues(now, &entry, &claims) {
@@ -159,9 +201,11 @@ impl Room {
             }
         };
         let place = claims.device.map(|device| (claims.seat, device));
+        let role = self.assigned.get(&participant).copied().unwrap_or(standing.role);
+        let standing = Standing { role, ..standing };
         let guest = match continues {
-            Continues::Seat => Guest { session: claims.session, before: None, place },
-            _ => Guest { session: fresh.session, before: Some(claims.session), place: None },
+            Continues::Seat => Guest { session: claims.session, standing, before: None, place },
+            _ => Guest { session: fresh.session, standing, before: Some(claims.session), place: None },
         };
         let entered = self.admit(participant, guest, continues, claims.call);
         self.settle(now);
@@ -169,10 +213,10 @@ impl Room {
     }
 
     /// What is left of a session that is not held.
-    fn continues(&mut self, now: Instant, entry: &Entry, claims: &Claims) -> Result<Continues, NotResumable> {
+    fn continues(&mut self, now: Instant, entry: &Entry, claims: &Claims) -> Result<Continues, NotEntered> {
         let departed = self.departed.get(claims.participant);
         if departed.is_some_and(|departed| departed.session != claims.session) {
-            return Err(NotResumable);
+            return Err(NotEntered::NotResumable);
         }
         match (*entry, departed.copied()) {
             (Entry::Session { recent: true, .. }, None)
@@ -190,15 +234,15 @@ impl Room {
                 Ok(Continues::Participant)
             }
             (Entry::Reload { recent: true, .. }, None) => Ok(Continues::Participant),
-            _ => Err(NotResumable),
+            _ => Err(NotEntered::NotResumable),
         }
     }
 
     fn admit(&mut self, participant: ParticipantId, guest: Guest, continues: Continues, call: CallId) -> Entered {
-        let session = guest.session;
+        let (session, role, capabilities) = (guest.session, guest.standing.role, guest.standing.capabilities());
         self.guests.insert(participant, guest);
         let begins = self.call.is_none();
         let call = *self.call.get_or_insert(call);
-        Entered { participant, call, begins, session, continues }
+        Entered { participant, call, begins, session, continues, role, capabilities }
     }
 }

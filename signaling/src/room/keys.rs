@@ -1,6 +1,11 @@
 //! Key traffic: split by recipient and forwarded. Nothing of it is read but what names its sender.
 
-use super::{ErrorCode, Refusal, Room, identity::check_wanted, refusal, wake};
+use super::{
+    Refusal, Room,
+    authorized::{Authorized, Present},
+    identity::check_wanted,
+    wake,
+};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tacet_proto::{
     ParticipantId, Seat,
@@ -12,14 +17,9 @@ impl Room {
     pub fn binary(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, message: ClientBinary) {
         self.heard(now, from);
         self.count_answer(now, from, id);
-        let Some(member) = self.members.get(&from) else {
-            self.refuse(from, id, refusal(ErrorCode::NotMember, "join first"));
-            return;
-        };
-        let own_seat = member.announced.seat;
         let passed_on = match message {
-            ClientBinary::KeyBatch(batch) => self.key_batch(now, from, own_seat, batch),
-            ClientBinary::KeyRequest(wanted) => self.key_request(now, own_seat, wanted),
+            ClientBinary::KeyBatch(batch) => self.authorize(from).and_then(|by| self.key_batch(now, by, batch)),
+            ClientBinary::KeyRequest(wanted) => self.authorize(from).and_then(|by| self.key_request(now, by, wanted)),
         };
         match (passed_on, super::DONE) {
             (Ok(()), Some(answer)) => self.send(from, id, answer),
@@ -33,10 +33,11 @@ impl Room {
     fn key_batch(
         &mut self,
         now: Instant,
-        from: ParticipantId,
-        seat: Seat,
+        by: Authorized<Present>,
         KeyBatch { header, entries }: KeyBatch,
     ) -> Result<(), Refusal> {
+        let from = by.participant();
+        let Some(seat) = self.seat_of(&by) else { return Ok(()) };
         self.check_batch(from, &header)?;
         let mut by_seat: BTreeMap<Seat, BatchEntry> = BTreeMap::new();
         for entry in entries {
@@ -54,8 +55,13 @@ impl Room {
         Ok(())
     }
 
+    fn seat_of(&self, by: &Authorized<Present>) -> Option<Seat> {
+        self.members.get(&by.participant()).map(|member| member.announced.seat)
+    }
+
     /// Asks each owner of a wanted key.
-    fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<WantedKey>) -> Result<(), Refusal> {
+    fn key_request(&mut self, now: Instant, by: Authorized<Present>, wanted: Vec<WantedKey>) -> Result<(), Refusal> {
+        let Some(requester) = self.seat_of(&by) else { return Ok(()) };
         check_wanted(requester, &wanted)?;
         let mut by_seat: BTreeMap<Seat, Vec<WantedKey>> = BTreeMap::new();
         for wanted in wanted {

@@ -1,6 +1,10 @@
 //! `layers`, `layer` and `want`: what a member shows, what it receives of that, and what it needs to send.
 
-use super::{Answer, DONE, Refusal, Room, wake};
+use super::{
+    Answer, DONE, Refusal, Room,
+    authorized::{Authorized, Subscribes},
+    wake,
+};
 use sfu_api::{DownlinkCause, DownlinkState, LayerReason, Mid};
 use std::time::Instant;
 use tacet_proto::{
@@ -11,7 +15,13 @@ use tacet_proto::{
 
 impl Room {
     /// The client says what it shows.
-    pub(super) fn set_layers(&mut self, now: Instant, from: ParticipantId, layers: Layers) -> Result<Answer, Refusal> {
+    pub(super) fn set_layers(
+        &mut self,
+        now: Instant,
+        by: Authorized<Subscribes>,
+        layers: Layers,
+    ) -> Result<Answer, Refusal> {
+        let from = by.participant();
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
         member.tiles.replace(layers.tiles)?;
         member.diagnoses = layers.downlink;

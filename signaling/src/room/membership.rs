@@ -2,6 +2,7 @@
 
 use super::{
     Answer, DONE, Member, Refusal, Room,
+    authorized::{Authorized, Present},
     backlog::{Announced, Backlog},
     identity::check_expected,
     presence::Presence,
@@ -15,10 +16,10 @@ use super::{
 use sfu_api::Command;
 use std::time::Instant;
 use tacet_proto::{
-    CloseCode, ErrorCode, ParticipantId, Seat,
+    CloseCode, ErrorCode, ParticipantId, Role, Seat,
     bytes::Base64,
     client::{Announce, Join, MAX_EXPECTED},
-    server::RosterEntry,
+    server::{Policy, RosterEntry},
 };
 
 impl Room {
@@ -36,6 +37,9 @@ impl Room {
             return Err(refusal(ErrorCode::OutOfOrder, "already joined"));
         }
         let (place, identity) = (guest.place, self.identity(&join.announce, &join.display)?);
+        if self.is_device_banned(identity.device()) {
+            return Err(refusal(ErrorCode::Banned, "this device was banned from the room"));
+        }
         if join.expects.len() > MAX_EXPECTED {
             return Err(refusal(ErrorCode::BadMessage, "expects: too many"));
         }
@@ -79,18 +83,23 @@ impl Room {
 
         let mut backlog = Backlog::default();
         for (&other, member) in &self.members {
-            backlog.arrived(now, other, member.announced.clone(), member.presence.is_away());
+            if let Some(entry) = self.roster_entry(other) {
+                backlog.arrived(now, entry, member.announced.clone());
+            }
         }
         for published in self.tracks.values() {
             backlog.track_added(now, published.track.clone());
         }
         let gathering = self.gathering.is_some();
-        let joined = backlog.joined(seat, gathering);
+        let policy = Policy { locked: self.admittance.policy.locked };
+        let joined = backlog.joined(seat, policy, gathering);
         wake(&mut self.wake, backlog.due());
 
         let announced = announced(seat, &join.announce, &join.display);
+        let role = self.guests.get(&from).map_or(Role::Listener, |guest| guest.standing.role);
+        let entry = RosterEntry { participant: from, seat, away: false, role, hand: false };
         for member in self.members.values_mut() {
-            member.backlog.arrived(now, from, announced.clone(), false);
+            member.backlog.arrived(now, entry, announced.clone());
             wake(&mut self.wake, member.backlog.due());
         }
         let slots = Slots::new(self.limits.slots_per_participant);
@@ -101,8 +110,18 @@ impl Room {
         wake(&mut self.wake, presence.deadline(now));
         let tiles = Tiles::default();
         let diagnoses = false;
-        let member =
-            Member { announced, identity, presence, transport, subscription, tiles, diagnoses, slots, backlog };
+        let member = Member {
+            announced,
+            hand: false,
+            identity,
+            presence,
+            transport,
+            subscription,
+            tiles,
+            diagnoses,
+            slots,
+            backlog,
+        };
         self.members.insert(from, member);
         self.outputs.joined(from, id, joined, self.claims(from));
         if gathering {
@@ -114,9 +133,10 @@ impl Room {
     pub(super) fn announce(
         &mut self,
         now: Instant,
-        from: ParticipantId,
+        by: Authorized<Present>,
         announce: Announce,
     ) -> Result<Answer, Refusal> {
+        let from = by.participant();
         let identity = self.identity(&announce.announce, &announce.display)?;
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
         let renewed = announced(member.announced.seat, &announce.announce, &announce.display);
@@ -134,7 +154,8 @@ impl Room {
         Ok(DONE)
     }
 
-    pub(super) fn resync(&mut self, now: Instant, from: ParticipantId, id: Option<u32>) -> Result<Answer, Refusal> {
+    pub(super) fn resync(&mut self, now: Instant, by: Authorized<Present>, id: Option<u32>) -> Result<Answer, Refusal> {
+        let from = by.participant();
         let others = self.roster_without(from);
         if let Some(member) = self.members.get_mut(&from) {
             member.backlog.resync(now, id, others);
@@ -146,7 +167,7 @@ impl Room {
     /// The others as a participant sees them.
     fn roster_without(&self, participant: ParticipantId) -> Vec<RosterEntry> {
         let others = self.members.iter().filter(|(other, _)| **other != participant);
-        let members = others.map(|(other, member)| member.roster_entry(*other));
+        let members = others.filter_map(|(other, _)| self.roster_entry(*other));
         members.chain(self.returning.roster_entries()).collect()
     }
 

@@ -13,8 +13,10 @@
 //! every other, so no one listens unseen. A member stays without a connection for a while; what it has yet to be sent
 //! waits in its backlog. A refused request changes nothing. Nothing that one client sends can end another's call.
 
+mod admittance;
 mod arrange;
 mod audio;
+mod authorized;
 mod backlog;
 mod encodings;
 mod entry;
@@ -23,6 +25,7 @@ mod identity;
 mod keys;
 mod layers;
 mod membership;
+mod moderation;
 mod outputs;
 mod pages;
 mod presence;
@@ -30,6 +33,7 @@ mod publish;
 mod returning;
 mod seats;
 mod slots;
+mod standing;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -37,13 +41,17 @@ mod tiles;
 mod transport;
 
 use crate::{config::RoomLimits, outbox::Outgoing, resume::token::Claims, rooms::registry::CallRecord};
+use admittance::KeptOut;
+pub use admittance::{Admittance, Ban, RoomPolicy};
 use audio::AudioMode;
+use authorized::{Authorized, Present};
 use backlog::{Announced, Backlog};
 use entry::Departed;
-pub use entry::{Entered, Entry, FreshIds, NotResumable, RECENT};
+pub use entry::{Entered, Entry, FreshIds, NotEntered, RECENT};
 use gathering::{Gathering, NEWCOMERS_ON_TOP};
 use identity::Identity;
 pub(crate) use identity::is_token;
+pub use moderation::{Asker, Change};
 pub use outputs::Output;
 use outputs::Outputs;
 use presence::{PAUSE, Presence};
@@ -52,6 +60,7 @@ use returning::Returning;
 use seats::Seats;
 use sfu_api::{Command, CommandError, CommandId, Event};
 use slots::Slots;
+pub use standing::{Holder, Standing};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -59,7 +68,7 @@ use std::{
 };
 use subscribe::Subscription;
 use tacet_proto::{
-    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, RoomId, Seat, ServerMessage, SessionId, TrackId,
+    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, Role, RoomId, Seat, ServerMessage, SessionId, TrackId,
     server::{ErrorMessage, Ok as OkMessage, RosterEntry, Speaker, Speakers},
 };
 use tiles::Tiles;
@@ -83,6 +92,8 @@ pub(crate) const fn refusal(code: ErrorCode, detail: &'static str) -> Refusal {
 #[derive(Debug)]
 struct Guest {
     session: SessionId,
+    /// What it may do.
+    standing: Standing,
     /// The session that it had before this one, until it joins.
     before: Option<SessionId>,
     /// The seat that it had on a server that forgot it, and its device, until it joins.
@@ -110,6 +121,8 @@ impl fmt::Debug for Numbers {
 #[derive(Debug)]
 struct Member {
     announced: Announced,
+    /// Whether its hand is up.
+    hand: bool,
     identity: Identity,
     presence: Presence,
     transport: Transport,
@@ -131,6 +144,9 @@ pub struct Room {
     call: Option<CallId>,
     /// Participants of the call that said goodbye.
     gone: BTreeSet<ParticipantId>,
+    /// Roles that participants of the call were given in it.
+    assigned: BTreeMap<ParticipantId, Role>,
+    admittance: Admittance,
     departed: Departed,
     returning: Returning,
     /// Sessions of the call that ended on a server before this one.
@@ -154,13 +170,14 @@ pub struct Room {
 
 impl Room {
     /// A room without participants. If a call goes on in it, those who were in it are awaited. `numbers` are random ids for
-    /// tracks.
+    /// tracks, and `admittance` says who may come in.
     #[must_use]
     pub fn new(
         now: Instant,
         id: sfu_api::RoomId,
         room: RoomId,
         limits: RoomLimits,
+        admittance: Admittance,
         call: Option<CallRecord>,
         numbers: Box<dyn FnMut() -> u32 + Send>,
     ) -> Self {
@@ -171,7 +188,9 @@ impl Room {
             limits,
             call: call.as_ref().map(|call| call.id),
             departed_before: call.iter().flat_map(|call| call.departed.iter().copied()).collect(),
+            assigned: call.iter().flat_map(|call| call.roles.iter().copied()).collect(),
             gone: call.map(|call| call.gone.into_iter().collect()).unwrap_or_default(),
+            admittance,
             departed: Departed::default(),
             returning: Returning::default(),
             guests: BTreeMap::new(),
@@ -248,29 +267,41 @@ impl Room {
                 self.say_goodbye(now, from, id);
                 Ok(None)
             }
-            _ if !self.members.contains_key(&from) => Err(refusal(ErrorCode::NotMember, "join first")),
-            ClientMessage::Announce(announce) => self.announce(now, from, announce),
-            ClientMessage::Transport(transport) => self.connect(from, id, transport),
-            ClientMessage::IceRestart(_) => self.restart_ice(from, id),
-            ClientMessage::Publish(publish) => self.publish(from, id, publish),
-            ClientMessage::Unpublish(track) => self.unpublish(now, from, track.track),
-            ClientMessage::Mute(track) => self.set_muted(now, from, track.track, true),
-            ClientMessage::Unmute(track) => self.set_muted(now, from, track.track, false),
-            ClientMessage::Speech(speech) => self.set_speaking(from, speech),
-            ClientMessage::Subscribe(subscribe) => self.subscribe(now, from, &subscribe),
-            ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
-            ClientMessage::Layers(layers) => self.set_layers(now, from, layers),
-            ClientMessage::SlotsReady(ready) => self.slots_ready(from, ready.rev),
-            ClientMessage::Resync(_) => self.resync(now, from, id),
-            // The outbox knows, and the participant was heard of.
-            ClientMessage::Ack(_) | ClientMessage::Heartbeat(_) => Ok(DONE),
-            ClientMessage::Away(_) => {
-                if let Some(member) = self.members.get_mut(&from) {
-                    member.presence.depart(now);
-                }
-                self.presence_changed(now, from);
-                Ok(DONE)
+            ClientMessage::Announce(announce) => self.authorize(from).and_then(|by| self.announce(now, by, announce)),
+            ClientMessage::Transport(transport) => self.authorize(from).and_then(|by| self.connect(by, id, transport)),
+            ClientMessage::IceRestart(_) => self.authorize(from).and_then(|by| self.restart_ice(by, id)),
+            ClientMessage::Publish(publish) => {
+                self.authorize_publishing(from, publish.source).and_then(|by| self.publish(by, id, publish))
             }
+            ClientMessage::Unpublish(track) => self.authorize(from).and_then(|by| self.unpublish(now, by, track.track)),
+            ClientMessage::Mute(track) => self.authorize(from).and_then(|by| self.mute(now, by, track.track)),
+            ClientMessage::Unmute(track) => {
+                let source = self.authorize(from).and_then(|by| self.source_of(&by, track.track));
+                let by = source.and_then(|source| self.authorize_publishing(from, source));
+                by.and_then(|by| self.unmute(now, by, track.track))
+            }
+            ClientMessage::Speech(speech) => self.authorize(from).and_then(|by| self.set_speaking(by, speech)),
+            ClientMessage::Subscribe(subscribe) => {
+                self.authorize(from).and_then(|by| self.subscribe(now, by, &subscribe))
+            }
+            ClientMessage::Unsubscribe(unsubscribe) => {
+                self.authorize(from).and_then(|by| self.unsubscribe(now, by, &unsubscribe.tracks))
+            }
+            ClientMessage::Layers(layers) => self.authorize(from).and_then(|by| self.set_layers(now, by, layers)),
+            ClientMessage::SlotsReady(ready) => self.authorize(from).and_then(|by| self.slots_ready(by, ready.rev)),
+            ClientMessage::Resync(_) => self.authorize(from).and_then(|by| self.resync(now, by, id)),
+            ClientMessage::Hand(hand) => self.authorize(from).and_then(|by| self.raise_hand(now, by, hand)),
+            ClientMessage::MuteRequest(target) => {
+                self.authorize(from).and_then(|by| self.request_mute(now, by, target))
+            }
+            ClientMessage::Kick(target) => self.authorize(from).and_then(|by| self.kick(now, by, id, target)),
+            ClientMessage::Ban(target) => self.authorize(from).and_then(|by| self.ban(now, by, id, target)),
+            ClientMessage::Lock(lock) => self.authorize(from).and_then(|by| self.lock(now, by, id, lock)),
+            ClientMessage::Role(assign) => self.authorize(from).and_then(|by| self.assign(now, by, id, assign)),
+            ClientMessage::End(_) => self.authorize(from).and_then(|by| self.end_for_all(by, id)),
+            // The outbox knows, and the participant was heard of.
+            ClientMessage::Ack(_) | ClientMessage::Heartbeat(_) => self.authorize::<Present>(from).map(|_| DONE),
+            ClientMessage::Away(_) => self.authorize(from).and_then(|by| self.go_away(now, &by)),
         };
         match result {
             Ok(Some(answer)) => self.send(from, id, answer),
@@ -324,6 +355,11 @@ impl Room {
         self.settle(now);
     }
 
+    /// Everyone who has entered, whether or not they have joined the call.
+    pub fn present(&self) -> impl Iterator<Item = (ParticipantId, Role, bool)> + '_ {
+        self.guests.iter().map(|(id, guest)| (*id, guest.standing.role, self.members.contains_key(id)))
+    }
+
     /// Whether a participant is here, with or without a connection.
     #[must_use]
     pub fn has(&self, participant: ParticipantId) -> bool {
@@ -355,6 +391,27 @@ impl Room {
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
         self.settle(now);
+    }
+
+    /// What the roster says of a participant.
+    fn roster_entry(&self, participant: ParticipantId) -> Option<RosterEntry> {
+        let (member, guest) = (self.members.get(&participant)?, self.guests.get(&participant)?);
+        Some(RosterEntry {
+            participant,
+            seat: member.announced.seat,
+            away: member.presence.is_away(),
+            role: guest.standing.role,
+            hand: member.hand,
+        })
+    }
+
+    /// A participant's page is being unloaded.
+    fn go_away(&mut self, now: Instant, by: &Authorized<Present>) -> Result<Answer, Refusal> {
+        if let Some(member) = self.members.get_mut(&by.participant()) {
+            member.presence.depart(now);
+        }
+        self.presence_changed(now, by.participant());
+        Ok(DONE)
     }
 
     /// A client is leaving, and is not to come back as the same participant.
@@ -422,6 +479,7 @@ impl Room {
             && let Some(call) = self.call.take()
         {
             self.gone.clear();
+            self.assigned.clear();
             self.departed = Departed::default();
             self.returning.clear();
             self.departed_before.clear();
@@ -446,12 +504,8 @@ impl Room {
         if !changed {
             return;
         }
-        let entry = member.roster_entry(participant);
-        tracing::debug!(participant = participant.0, away = entry.away, "presence changed");
-        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != participant) {
-            other.backlog.presence(now, entry);
-            wake(&mut self.wake, other.backlog.due());
-        }
+        tracing::debug!(participant = participant.0, away = member.presence.is_away(), "presence changed");
+        self.tell_entry(now, participant);
         self.tell_stalled(now, participant);
     }
 
@@ -532,12 +586,6 @@ impl Room {
             }
             wake(&mut self.wake, member.backlog.due());
         }
-    }
-}
-
-impl Member {
-    fn roster_entry(&self, participant: ParticipantId) -> RosterEntry {
-        RosterEntry { participant, seat: self.announced.seat, away: self.presence.is_away() }
     }
 }
 

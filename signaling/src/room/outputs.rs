@@ -1,5 +1,6 @@
 //! Outputs of a room, in order, and the numbering of its commands.
 
+use super::moderation::{Asker, Change};
 use crate::{
     outbox::{Closing, Outgoing},
     resume::token::Claims,
@@ -50,6 +51,22 @@ pub enum Output {
         re: Option<u32>,
         /// The call that it leaves.
         call: CallId,
+    },
+    /// A change that is to be written into the room's record, and then answered.
+    Record {
+        /// Who asked for it.
+        asker: Asker,
+        /// The change.
+        change: Change,
+        /// Whose session and connection end, once it is written.
+        removes: Option<(ParticipantId, Closing)>,
+    },
+    /// The room is to end for all.
+    EndRoom {
+        /// The participant that wants it.
+        by: ParticipantId,
+        /// Its request, which is answered only if it fails.
+        re: Option<u32>,
     },
     /// A session has ended without a goodbye, which is to be recorded in the call: the others have replaced the keys that it
     /// knew, so no server may grant its seat again.
@@ -112,6 +129,22 @@ impl Outputs {
     /// Ends a participant's session by its own wish.
     pub(super) fn goodbye(&mut self, from: ParticipantId, re: Option<u32>, call: CallId) {
         self.queue.push_back(Output::Goodbye { from, re, call });
+    }
+
+    /// Has a change written and answered. A participant that it removes is closed for this reason.
+    pub(super) fn record(
+        &mut self,
+        asker: Asker,
+        change: Change,
+        removes: Option<(ParticipantId, CloseCode, &'static str)>,
+    ) {
+        let removes = removes.map(|(participant, code, reason)| (participant, Closing { code, reason }));
+        self.queue.push_back(Output::Record { asker, change, removes });
+    }
+
+    /// Ends the room.
+    pub(super) fn end_room(&mut self, by: ParticipantId, re: Option<u32>) {
+        self.queue.push_back(Output::EndRoom { by, re });
     }
 
     /// A session has ended without a goodbye.

@@ -2,7 +2,12 @@
 //!
 //! A track exists for others from the moment at which the media plane has accepted it; its publisher gets one answer.
 
-use super::{Answer, DONE, Refusal, Room, encodings::publication, is_token, refusal, wake};
+use super::{
+    Answer, DONE, Refusal, Room,
+    authorized::{Authorized, MayPublish, Present},
+    encodings::publication,
+    is_token, refusal, wake,
+};
 use sfu_api::{Command, CommandError, CommandId};
 use std::time::Instant;
 use tacet_proto::{
@@ -61,12 +66,11 @@ fn kind_of(source: Source) -> Kind {
 }
 
 impl Room {
-    pub(super) fn publish(
-        &mut self,
-        from: ParticipantId,
-        id: Option<u32>,
-        publish: Publish,
-    ) -> Result<Answer, Refusal> {
+    pub(super) fn publish(&mut self, by: MayPublish, id: Option<u32>, publish: Publish) -> Result<Answer, Refusal> {
+        let from = by.participant();
+        if by.source() != publish.source {
+            return Err(refusal(ErrorCode::Internal, "the permission is for another source"));
+        }
         if !is_token(&publish.cid, MAX_NAME_BYTES) {
             return Err(refusal(ErrorCode::BadMessage, "cid: 1 to 64 visible characters"));
         }
@@ -113,6 +117,12 @@ impl Room {
     pub(super) fn published(&mut self, now: Instant, command: CommandId) {
         let Some(Pending { track, cid, re }) = self.publishing.remove(&command) else { return };
         let (id, from) = (track.track, track.participant);
+        // Its publisher may have lost the capability meanwhile.
+        if let Err(refusal) = self.authorize_publishing(from, track.source) {
+            self.outputs.command(Command::Unpublish { participant: from, track: id });
+            self.refuse(from, re, refusal);
+            return;
+        }
         for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
             other.backlog.track_added(now, track.clone());
             wake(&mut self.wake, other.backlog.due());
@@ -136,20 +146,34 @@ impl Room {
         self.refuse(track.participant, re, refusal(code, detail));
     }
 
-    pub(super) fn unpublish(&mut self, now: Instant, from: ParticipantId, track: TrackId) -> Result<Answer, Refusal> {
+    pub(super) fn unpublish(
+        &mut self,
+        now: Instant,
+        by: Authorized<Present>,
+        track: TrackId,
+    ) -> Result<Answer, Refusal> {
+        let from = by.participant();
         self.own_track(from, track)?;
         self.withdraw(now, track);
         self.outputs.command(Command::Unpublish { participant: from, track });
         Ok(DONE)
     }
 
-    pub(super) fn set_muted(
-        &mut self,
-        now: Instant,
-        from: ParticipantId,
-        track: TrackId,
-        muted: bool,
-    ) -> Result<Answer, Refusal> {
+    pub(super) fn mute(&mut self, now: Instant, by: Authorized<Present>, track: TrackId) -> Result<Answer, Refusal> {
+        self.set_muted(now, by.participant(), track, true)
+    }
+
+    /// No one but the publisher unmutes a track.
+    pub(super) fn unmute(&mut self, now: Instant, by: MayPublish, track: TrackId) -> Result<Answer, Refusal> {
+        self.set_muted(now, by.participant(), track, false)
+    }
+
+    /// What a member's own track was captured from.
+    pub(super) fn source_of(&mut self, by: &Authorized<Present>, track: TrackId) -> Result<Source, Refusal> {
+        self.own_track(by.participant(), track).map(|published| published.track.source)
+    }
+
+    fn set_muted(&mut self, now: Instant, from: ParticipantId, track: TrackId, muted: bool) -> Result<Answer, Refusal> {
         let published = self.own_track(from, track)?;
         if published.track.muted != muted {
             published.track.muted = muted;
@@ -167,7 +191,8 @@ impl Room {
     }
 
     /// A participant begins or stops to speak. The others learn of it as they do from audio levels.
-    pub(super) fn set_speaking(&mut self, from: ParticipantId, speech: Speech) -> Result<Answer, Refusal> {
+    pub(super) fn set_speaking(&mut self, by: Authorized<Present>, speech: Speech) -> Result<Answer, Refusal> {
+        let from = by.participant();
         let Speech { track, speaking } = speech;
         let published = self.own_track(from, track)?;
         if published.track.kind != Kind::Audio {

@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tacet_proto::{ParticipantId, Seat, server::RosterEntry};
+use tacet_proto::{ParticipantId, Role, Seat, server::RosterEntry};
 
 /// How long the leave of a returning participant waits for its join.
 pub(super) const JOIN: Duration = Duration::from_secs(10);
@@ -22,6 +22,7 @@ pub(super) const JOIN: Duration = Duration::from_secs(10);
 struct Leave {
     /// The seat of the session that has ended.
     seat: Seat,
+    role: Role,
     due: Instant,
 }
 
@@ -36,6 +37,8 @@ impl Returning {
             participant: *participant,
             seat: leave.seat,
             away: true,
+            role: leave.role,
+            hand: false,
         })
     }
 
@@ -47,9 +50,10 @@ impl Returning {
 impl Room {
     /// Ends the session of a participant that has shown a token, to join with another one.
     pub(super) fn await_return(&mut self, now: Instant, participant: ParticipantId) {
+        let role = self.guests.get(&participant).map_or(Role::Listener, |guest| guest.standing.role);
         let Some(seat) = self.remove(now, participant) else { return };
         // Of an earlier return that was not completed, the leave is still to come.
-        let leave = self.returning.0.entry(participant).or_insert(Leave { seat, due: now + JOIN });
+        let leave = self.returning.0.entry(participant).or_insert(Leave { seat, role, due: now + JOIN });
         wake(&mut self.wake, Some(leave.due));
     }
 
@@ -59,7 +63,7 @@ impl Room {
             return;
         };
         for other in self.members.values_mut() {
-            other.backlog.presence(now, entry);
+            other.backlog.entry_changed(now, entry);
             wake(&mut self.wake, other.backlog.due());
         }
     }

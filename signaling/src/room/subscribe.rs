@@ -1,6 +1,11 @@
 //! Subscriptions, and the readiness of the slots that carry them.
 
-use super::{Answer, DONE, Refusal, Room, arrange::send, refusal};
+use super::{
+    Answer, DONE, Refusal, Room,
+    arrange::send,
+    authorized::{Authorized, Present, Subscribes},
+    refusal,
+};
 use std::{collections::BTreeSet, time::Instant};
 use tacet_proto::{ErrorCode, ParticipantId, TrackId, client::Subscribe, media::Track};
 
@@ -37,9 +42,10 @@ impl Room {
     pub(super) fn subscribe(
         &mut self,
         now: Instant,
-        from: ParticipantId,
+        by: Authorized<Subscribes>,
         request: &Subscribe,
     ) -> Result<Answer, Refusal> {
+        let from = by.participant();
         if request.auto != request.tracks.is_empty() || request.tracks.len() > MAX_TRACKS {
             return Err(refusal(ErrorCode::BadMessage, "either auto or 1 to 50 tracks"));
         }
@@ -66,9 +72,10 @@ impl Room {
     pub(super) fn unsubscribe(
         &mut self,
         now: Instant,
-        from: ParticipantId,
+        by: Authorized<Present>,
         tracks: &[TrackId],
     ) -> Result<Answer, Refusal> {
+        let from = by.participant();
         if tracks.len() > MAX_TRACKS {
             return Err(refusal(ErrorCode::BadMessage, "at most 50 tracks"));
         }
@@ -91,7 +98,8 @@ impl Room {
         Ok(DONE)
     }
 
-    pub(super) fn slots_ready(&mut self, from: ParticipantId, rev: u32) -> Result<Answer, Refusal> {
+    pub(super) fn slots_ready(&mut self, by: Authorized<Present>, rev: u32) -> Result<Answer, Refusal> {
+        let from = by.participant();
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
         let outputs = &mut self.outputs;
         if member.slots.ready(rev, &mut |command| send(outputs, from, command)) {

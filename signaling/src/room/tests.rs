@@ -14,6 +14,7 @@ mod paging;
 mod presence;
 mod random;
 mod returns;
+mod roles;
 
 use super::*;
 use e2ee_core::{Primitives, Standard};
@@ -27,8 +28,8 @@ use tacet_proto::{
     },
     bytes::{Base64, Fixed},
     client::{
-        Ack, Announce, ClientTransport, Credential, Empty, Encoding, Hello, Join, Layers, Ping, Publish, SlotsReady,
-        Speech, Subscribe, Tile, TrackRef, Unsubscribe,
+        Ack, Announce, Assign, ClientTransport, Credential, Empty, Encoding, Hand, Hello, Join, Layers, Lock, Ping,
+        Publish, SlotsReady, Speech, Subscribe, Target, Tile, TrackRef, Unsubscribe,
     },
     media::{ClientIce, Codec, Dtls, Kind, Slot, SlotContent, SlotSource, Source, Track},
     server::{Bye, ByeReason, Joined, Pong, RosterEntry, TransportState},
@@ -52,6 +53,10 @@ struct Story {
     ended: Vec<CallId>,
     heard: BTreeMap<ParticipantId, Vec<Outgoing>>,
     hints: usize,
+    /// Changes of the room's record, in order.
+    changes: Vec<Change>,
+    /// How often the room was to end.
+    ends: usize,
     closed: Vec<(ParticipantId, CloseCode)>,
     commands: Vec<Command>,
     requests: Vec<Request>,
@@ -79,7 +84,7 @@ impl Story {
             number
         });
         Self {
-            room: Room::new(now, sfu_api::RoomId(1), ROOM, limits, call, numbers),
+            room: Room::new(now, sfu_api::RoomId(1), ROOM, limits, Admittance::default(), call, numbers),
             now,
             alive: true,
             silent: BTreeSet::new(),
@@ -88,6 +93,8 @@ impl Story {
             ended: Vec::new(),
             heard: BTreeMap::new(),
             hints: 0,
+            changes: Vec::new(),
+            ends: 0,
             closed: Vec::new(),
             commands: Vec::new(),
             requests: Vec::new(),
@@ -114,6 +121,16 @@ impl Story {
                     self.closed.push((from, CloseCode::Normal));
                     self.goodbyes.push(from);
                 }
+                Output::Record { asker, change, removes } => {
+                    self.changes.push(change);
+                    if let Some((who, closing)) = removes {
+                        self.closed.push((who, closing.code));
+                    }
+                    if let Asker::Member(by, re @ Some(_)) = asker {
+                        self.hear(by, re, ServerMessage::Ok(OkMessage {}));
+                    }
+                }
+                Output::EndRoom { .. } => self.ends += 1,
                 Output::Departed { session, .. } => self.departed.push(session),
                 Output::CallEnded(call) => self.ended.push(call),
                 Output::Command(Request { id, command }) => {
@@ -281,10 +298,14 @@ impl Story {
         self.enter_as(Entry::Newcomer, who).unwrap().call
     }
 
-    fn enter_as(&mut self, entry: Entry, fresh: u32) -> Result<Entered, NotResumable> {
+    fn enter_as(&mut self, entry: Entry, fresh: u32) -> Result<Entered, NotEntered> {
+        self.enter_with(entry, Standing::guest(Role::Speaker), fresh)
+    }
+
+    fn enter_with(&mut self, entry: Entry, standing: Standing, fresh: u32) -> Result<Entered, NotEntered> {
         let mark = Fixed([fresh as u8; 16]);
         let fresh = FreshIds { participant: ParticipantId(fresh), session: SessionId(mark), call: CallId(mark) };
-        let entered = self.room.enter(self.now, entry, fresh);
+        let entered = self.room.enter(self.now, entry, standing, fresh);
         self.settle();
         entered
     }
@@ -437,6 +458,13 @@ fn every_message() -> Vec<ClientMessage> {
         ClientMessage::Heartbeat(Empty {}),
         ClientMessage::Away(Empty {}),
         ClientMessage::IceRestart(Empty {}),
+        ClientMessage::Hand(Hand { raised: true }),
+        ClientMessage::MuteRequest(Target { participant: ParticipantId(2) }),
+        ClientMessage::Kick(Target { participant: ParticipantId(2) }),
+        ClientMessage::Ban(Target { participant: ParticipantId(2) }),
+        ClientMessage::Lock(Lock { locked: true }),
+        ClientMessage::Role(Assign { participant: ParticipantId(2), role: Role::Listener }),
+        ClientMessage::End(Empty {}),
         ClientMessage::Ping(Ping { ms: 1 }),
         ClientMessage::Leave(Empty {}),
     ]

@@ -11,7 +11,11 @@
 //! An ICE restart keeps DTLS and SRTP: the client's certificate must stay the same. A transport that has ended cannot be
 //! restarted. It takes the participant's tracks and slots with it, and another one is offered.
 
-use super::{Answer, DONE, Refusal, Room, refusal};
+use super::{
+    Answer, DONE, Refusal, Room,
+    authorized::{Authorized, Present},
+    refusal,
+};
 use crate::media;
 use sfu_api::{Command, CommandError, CommandId, LocalTransport};
 use std::time::{Duration, Instant};
@@ -73,10 +77,11 @@ impl Room {
     /// Passes the client's half on.
     pub(super) fn connect(
         &mut self,
-        from: ParticipantId,
+        by: Authorized<Present>,
         id: Option<u32>,
         transport: ClientTransport,
     ) -> Result<Answer, Refusal> {
+        let from = by.participant();
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
         match member.transport.state {
             State::Offered => {}
@@ -107,7 +112,8 @@ impl Room {
     }
 
     /// Asks the media plane for new credentials. Its answer is passed on as the answer to this request.
-    pub(super) fn restart_ice(&mut self, from: ParticipantId, re: Option<u32>) -> Result<Answer, Refusal> {
+    pub(super) fn restart_ice(&mut self, by: Authorized<Present>, re: Option<u32>) -> Result<Answer, Refusal> {
+        let from = by.participant();
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
         let transport = &mut member.transport;
         let connected = transport.fingerprint.is_some() && transport.state != State::Ended;

@@ -1,7 +1,10 @@
 //! A registry that outlives the process, in the table `rooms` of the data folder.
 
 use super::registry::{CallRecord, Registry, RegistryError, RoomRecord, Unentered, oldest_unentered};
-use crate::access_hash::AccessHash;
+use crate::{
+    access_hash::AccessHash,
+    room::{Ban, RoomPolicy},
+};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -10,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tacet_data::{DataDirectory, StorageError, Table};
-use tacet_proto::{CallId, ParticipantId, RoomId, SessionId, bytes::Fixed};
+use tacet_proto::{CallId, ParticipantId, Role, RoomId, SessionId, bytes::Fixed};
 
 /// Rooms that are kept in the data folder. Reading never waits for the disk.
 #[derive(Debug)]
@@ -31,8 +34,44 @@ struct StoredRoom {
     call: Option<StoredCall>,
     /// Seconds since 1970.
     used: u64,
+    #[serde(default, skip_serializing_if = "StoredPolicy::is_usual")]
+    policy: StoredPolicy,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    bans: Vec<StoredBan>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unentered: Option<StoredUnentered>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct StoredPolicy {
+    guests: Option<Role>,
+    locked: bool,
+}
+
+impl Default for StoredPolicy {
+    fn default() -> Self {
+        Self::from(RoomPolicy::default())
+    }
+}
+
+impl From<RoomPolicy> for StoredPolicy {
+    fn from(RoomPolicy { guests, locked }: RoomPolicy) -> Self {
+        Self { guests, locked }
+    }
+}
+
+impl StoredPolicy {
+    fn is_usual(&self) -> bool {
+        RoomPolicy { guests: self.guests, locked: self.locked } == RoomPolicy::default()
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredBan {
+    Device(Fixed<32>),
+    Token(Fixed<16>),
+    Identity(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +87,8 @@ struct StoredCall {
     gone: Vec<ParticipantId>,
     #[serde(default)]
     departed: Vec<SessionId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<(ParticipantId, Role)>,
 }
 
 impl FileRegistry {
@@ -153,15 +194,18 @@ impl Registry for FileRegistry {
 
 impl From<&RoomRecord> for StoredRoom {
     fn from(record: &RoomRecord) -> Self {
-        let RoomRecord { access_hash, call, used, unentered } = record;
+        let RoomRecord { access_hash, call, used, policy, bans, unentered } = record;
         Self {
             access_hash: Fixed(access_hash.0),
             call: call.as_ref().map(|call| StoredCall {
                 id: call.id,
                 gone: call.gone.clone(),
                 departed: call.departed.clone(),
+                roles: call.roles.clone(),
             }),
             used: used.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+            policy: StoredPolicy::from(*policy),
+            bans: bans.iter().map(StoredBan::from).collect(),
             unentered: unentered.map(|unentered| match unentered {
                 Unentered::OfStart => StoredUnentered::Start,
                 Unentered::OfAnyone => StoredUnentered::Anyone,
@@ -171,16 +215,38 @@ impl From<&RoomRecord> for StoredRoom {
 }
 
 impl From<StoredRoom> for RoomRecord {
-    fn from(StoredRoom { access_hash, call, used, unentered }: StoredRoom) -> Self {
+    fn from(StoredRoom { access_hash, call, used, policy, bans, unentered }: StoredRoom) -> Self {
         Self {
             access_hash: AccessHash(access_hash.0),
-            call: call.map(|StoredCall { id, gone, departed }| CallRecord { id, gone, departed }),
+            call: call.map(|StoredCall { id, gone, departed, roles }| CallRecord { id, gone, departed, roles }),
             // A time that the system cannot express is none that a server wrote.
             used: SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(used)).unwrap_or(SystemTime::UNIX_EPOCH),
+            policy: RoomPolicy { guests: policy.guests, locked: policy.locked },
+            bans: bans.into_iter().map(Ban::from).collect(),
             unentered: unentered.map(|unentered| match unentered {
                 StoredUnentered::Start => Unentered::OfStart,
                 StoredUnentered::Anyone => Unentered::OfAnyone,
             }),
+        }
+    }
+}
+
+impl From<&Ban> for StoredBan {
+    fn from(ban: &Ban) -> Self {
+        match ban {
+            Ban::Device(key) => Self::Device(Fixed(*key)),
+            Ban::Token(id) => Self::Token(Fixed(*id)),
+            Ban::Identity(name) => Self::Identity(name.clone()),
+        }
+    }
+}
+
+impl From<StoredBan> for Ban {
+    fn from(ban: StoredBan) -> Self {
+        match ban {
+            StoredBan::Device(Fixed(key)) => Self::Device(key),
+            StoredBan::Token(Fixed(id)) => Self::Token(id),
+            StoredBan::Identity(name) => Self::Identity(name),
         }
     }
 }
@@ -229,15 +295,24 @@ mod tests {
             id: CallId(Fixed([5; 16])),
             gone: vec![ParticipantId(9), ParticipantId(7)],
             departed: vec![SessionId(Fixed([6; 16]))],
+            roles: vec![(ParticipantId(7), Role::Moderator)],
         };
-        registry.update(id(1), &mut |room| room.call = Some(call.clone())).unwrap();
+        let policy = RoomPolicy { guests: None, locked: true };
+        let bans = [Ban::Device([3; 32]), Ban::Token([4; 16]), Ban::Identity("ada".to_owned())];
+        let change = |room: &mut RoomRecord| {
+            room.call = Some(call.clone());
+            room.policy = policy;
+            room.bans.extend(bans.clone());
+        };
+        registry.update(id(1), &mut |room| change(room)).unwrap();
         registry.update(id(3), &mut |_| panic!("there is no such room")).unwrap();
         registry.remove(id(2)).unwrap();
         drop(registry);
 
         let registry = open(folder.path());
         assert_eq!(registry.rooms(), [id(1)]);
-        assert_eq!(registry.get(id(1)), Some(RoomRecord { call: Some(call), ..record(1) }));
+        let bans = bans.into_iter().collect();
+        assert_eq!(registry.get(id(1)), Some(RoomRecord { call: Some(call), policy, bans, ..record(1) }));
         assert_eq!(registry.get(id(2)), None);
     }
 

@@ -8,6 +8,7 @@
 //!
 //! If a room panics its participants are closed, and no other room notices.
 
+mod attendance;
 pub(crate) mod file_registry;
 mod ids;
 mod join_times;
@@ -19,6 +20,7 @@ mod tests;
 
 use crate::{
     access_hash::AccessHash,
+    api::ApiRecords,
     config::{Config, RoomLimits},
     media::MediaPlane,
     media_events::MediaEvents,
@@ -28,7 +30,8 @@ use crate::{
     random::random,
     rate::TypeRates,
     resume::{self, Invalid, Proven, ResumeKeys, origin::Origins, token::Claims},
-    room::Entered,
+    room::{Entered, Holder, RoomPolicy, Standing},
+    room_token::{self, IssueError, TokenError, TokenKeys, TokenRequest},
     server::Kept,
 };
 use ids::Ids;
@@ -43,7 +46,7 @@ use std::{
 };
 use stock::{Admission, MAX_OF_STARTS, Maker, Makers};
 use tacet_proto::{
-    CallId, ClientMessage, ParticipantId, RoomId, SessionId,
+    CallId, Capabilities, ClientMessage, ParticipantId, Role, RoomId, SessionId,
     binary::ClientBinary,
     bytes::Fixed,
     client::{Credential, Hello},
@@ -69,6 +72,20 @@ pub enum CreateError {
     Storage(#[source] RegistryError),
 }
 
+/// A room token is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefused {
+    /// There is no such room.
+    #[error("there is no such room")]
+    NoRoom,
+    /// No token like this is made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The operating system provides no random numbers.
+    #[error("no randomness")]
+    NoRandomness,
+}
+
 /// What the operator may know of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomDescription {
@@ -76,6 +93,19 @@ pub struct RoomDescription {
     pub used: SystemTime,
     /// Participants that have entered, those that are away among them.
     pub participants: usize,
+    /// Who may come in.
+    pub policy: RoomPolicy,
+}
+
+/// A participant as the operator may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Its id, random for the call.
+    pub participant: ParticipantId,
+    /// What it is in the room.
+    pub role: Role,
+    /// Whether it has joined the call, or is about to.
+    pub joined: bool,
 }
 
 /// Why a client cannot enter.
@@ -90,6 +120,18 @@ pub(crate) enum EnterError {
     /// The credential is not valid for this room.
     #[error("wrong credential")]
     WrongCredential,
+    /// The room token does not admit.
+    #[error("room token refused: {0}")]
+    Token(TokenError),
+    /// Guests by link do not come in.
+    #[error("no guests")]
+    NoGuests,
+    /// The room is locked.
+    #[error("the room is locked")]
+    Locked,
+    /// The holder of the token was banned.
+    #[error("banned")]
+    Banned,
     /// The worker of the call has more to send than it can.
     #[error("the media plane is overloaded")]
     Overloaded,
@@ -192,6 +234,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     registry: Arc<dyn Registry>,
     resume_keys: Arc<ResumeKeys>,
+    token_keys: Arc<TokenKeys>,
+    api: Arc<ApiRecords>,
     tasks: Mutex<HashMap<RoomId, Door>>,
     makers: Mutex<Makers>,
     ids: Ids,
@@ -221,7 +265,7 @@ impl Rooms {
         media: Arc<dyn MediaPlane>,
         events: MediaEvents,
         metrics: Arc<Metrics>,
-        Kept { registry, resume_keys }: Kept,
+        Kept { registry, resume_keys, token_keys, api }: Kept,
     ) -> Self {
         Self(Arc::new(Shared {
             placement: Placement::new(media.workers()),
@@ -231,6 +275,8 @@ impl Rooms {
             events,
             metrics,
             resume_keys,
+            token_keys,
+            api,
             tasks: Mutex::default(),
             makers: Mutex::default(),
             ids: Ids::default(),
@@ -267,8 +313,24 @@ impl Rooms {
     /// # Errors
     /// See [`CreateError`].
     pub fn create_by(&self, access_hash: AccessHash, maker: Maker) -> Result<RoomId, CreateError> {
+        let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
+        self.create_as(id, access_hash, maker, RoomPolicy::default())?;
+        Ok(id)
+    }
+
+    /// Creates a room of this id and policy, unless it exists: [`create_by`](Self::create_by).
+    pub(crate) fn create_as(
+        &self,
+        id: RoomId,
+        access_hash: AccessHash,
+        maker: Maker,
+        policy: RoomPolicy,
+    ) -> Result<(), CreateError> {
         let registry = &self.0.registry;
         let mut makers = self.0.makers.lock().unwrap_or_else(PoisonError::into_inner);
+        if registry.get(id).is_some() {
+            return Ok(());
+        }
         match maker {
             Maker::Operator => {}
             Maker::Start => self.make_space_for_a_start().map_err(CreateError::Storage)?,
@@ -285,8 +347,7 @@ impl Rooms {
                 }
             }
         }
-        let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
-        let record = RoomRecord { unentered: maker.unentered(), ..RoomRecord::new(access_hash) };
+        let record = RoomRecord { policy, unentered: maker.unentered(), ..RoomRecord::new(access_hash) };
         let inserted = registry.insert(id, record.clone()).or_else(|error| match error {
             RegistryError::Full => {
                 let evicted = registry.evict()?.ok_or(RegistryError::Full)?;
@@ -303,7 +364,7 @@ impl Rooms {
             makers.made(id, network);
         }
         task::start(&self.0, id);
-        Ok(id)
+        Ok(())
     }
 
     /// Lets go of the oldest rooms that earlier starts made and no one has entered.
@@ -367,7 +428,51 @@ impl Rooms {
             }
             _ => 0,
         };
-        Some(RoomDescription { used: record.used, participants })
+        Some(RoomDescription { used: record.used, participants, policy: record.policy })
+    }
+
+    /// The participants of a room; `None` if there is no such room.
+    pub async fn participants_of(&self, room: RoomId) -> Option<Vec<Present>> {
+        self.0.registry.get(room)?;
+        let Ok(Door { inputs, .. }) = self.door(room) else { return Some(Vec::new()) };
+        let (reply, list) = oneshot::channel();
+        match inputs.send(Input::List(reply)).await {
+            Ok(()) => Some(list.await.unwrap_or_default()),
+            Err(_) => Some(Vec::new()),
+        }
+    }
+
+    /// Removes a participant from a room, and bans it if so asked. Its connection is closed, and this returns, once that is
+    /// written. Returns whether there was such a participant.
+    pub async fn kick(&self, room: RoomId, participant: ParticipantId, ban: bool) -> bool {
+        let Ok(Door { inputs, .. }) = self.door(room) else { return false };
+        let (reply, removed) = oneshot::channel();
+        match inputs.send(Input::Remove { participant, ban, reply }).await {
+            Ok(()) => removed.await.unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+
+    /// Changes who may come into a room. Those inside stay as they are. Returns who may now, or `None` if there is no such
+    /// room. May block until that is stored.
+    ///
+    /// # Errors
+    /// It cannot be stored; nothing is changed.
+    pub fn change_policy(
+        &self,
+        room: RoomId,
+        change: impl Fn(&mut RoomPolicy),
+    ) -> Result<Option<RoomPolicy>, RegistryError> {
+        let mut changed = None;
+        self.0.registry.update(room, &mut |record| {
+            change(&mut record.policy);
+            changed = Some(record.policy);
+        })?;
+        if let (Some(policy), Ok(Door { inputs, .. })) = (changed, self.door(room)) {
+            // A task that has ended reads the record when it starts again.
+            let _ = inputs.blocking_send(Input::Policy(policy));
+        }
+        Ok(changed)
     }
 
     /// Number of rooms.
@@ -386,15 +491,12 @@ impl Rooms {
     pub(crate) async fn enter(&self, arrival: Arrival<'_>) -> Result<Attachment, EnterError> {
         let Arrival { hello, nonce, origins, closer } = arrival;
         let record = self.0.registry.get(hello.room).ok_or(EnterError::NoRoom)?;
-        let Credential::GuestAccess { token } = &hello.credential;
-        if !record.access_hash.admits(token) {
-            return Err(EnterError::WrongCredential);
-        }
+        let standing = self.standing(hello.room, &record, &hello.credential)?;
         let resumed = match &hello.resume {
             Some(resume) => Some(self.proven(&nonce, origins, hello.room, resume).await?),
             None => None,
         };
-        let entered = self.attach(hello.room, resumed, closer).await;
+        let entered = self.attach(hello.room, resumed, standing, closer).await;
         if resumed.is_some() {
             let outcome = match &entered {
                 Ok(attachment) => match attachment.entered.continues {
@@ -407,6 +509,33 @@ impl Rooms {
             self.0.metrics.resumptions.count(outcome);
         }
         entered
+    }
+
+    /// What a credential allows in a room.
+    fn standing(&self, room: RoomId, record: &RoomRecord, credential: &Credential) -> Result<Standing, EnterError> {
+        match credential {
+            Credential::GuestAccess { token } if record.access_hash.admits(token) => {
+                record.policy.guests.map(Standing::guest).ok_or(EnterError::NoGuests)
+            }
+            Credential::GuestAccess { .. } => Err(EnterError::WrongCredential),
+            Credential::RoomToken { token } => {
+                let grant = room_token::verify(&self.0.token_keys, room, token, SystemTime::now());
+                let grant = grant.map_err(EnterError::Token)?;
+                let holder = Some(Holder { token: grant.id, identity: grant.identity });
+                let at_most = grant.capabilities.unwrap_or(Capabilities::ALL);
+                Ok(Standing { role: grant.role, at_most, holder })
+            }
+        }
+    }
+
+    /// Makes a token that admits to a room.
+    ///
+    /// # Errors
+    /// See [`TokenRefused`].
+    pub fn issue_token(&self, request: &TokenRequest) -> Result<String, TokenRefused> {
+        self.0.registry.get(request.room).ok_or(TokenRefused::NoRoom)?;
+        let id = random().map_err(|_| TokenRefused::NoRandomness)?;
+        Ok(room_token::issue(&self.0.token_keys, request, id, SystemTime::now())?)
     }
 
     async fn proven(
@@ -439,20 +568,28 @@ impl Rooms {
         self.0.tasks().get(&room).cloned().ok_or(EnterError::NotOpen)
     }
 
-    async fn attach(&self, room: RoomId, resumed: Option<Proven>, closer: Closer) -> Result<Attachment, EnterError> {
+    async fn attach(
+        &self,
+        room: RoomId,
+        resumed: Option<Proven>,
+        standing: Standing,
+        closer: Closer,
+    ) -> Result<Attachment, EnterError> {
         let call = CallId(Fixed(random().map_err(|_| EnterError::NoRandomness)?));
         let session = SessionId(Fixed(random().map_err(|_| EnterError::NoRandomness)?));
         let id = self.0.ids.participant().map_err(|_| EnterError::NoRandomness)?;
         let Door { number, inputs } = self.door(room)?;
         let connection = self.0.connections.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let (reply, welcomed) = oneshot::channel();
-        let enter = task::Enter { resumed, id, session, call, connection, closer, reply };
+        let enter = task::Enter { resumed, standing, id, session, call, connection, closer, reply };
         inputs.send(Input::Enter(Box::new(enter))).await.map_err(|_| EnterError::NotOpen)?;
         let welcomed = welcomed.await.map_err(|_| EnterError::NotOpen)?;
         let task::Welcomed { entered, tokens, outbox, outgoings, rates } =
             welcomed.map_err(|not_welcome| match not_welcome {
                 task::NotWelcome::NotResumable => EnterError::NotResumable("it is over"),
                 task::NotWelcome::Overloaded => EnterError::Overloaded,
+                task::NotWelcome::Locked => EnterError::Locked,
+                task::NotWelcome::Banned => EnterError::Banned,
             })?;
         let outgoings = Some(outgoings);
         Ok(Attachment { entered, tokens, room: number, outbox, outgoings, rates, connection, inputs })

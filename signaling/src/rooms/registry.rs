@@ -3,15 +3,18 @@
 //! A room's record says who may enter, which call goes on, and who has left that call for good. A server that starts
 //! with the records of another one lets the participants of those calls return to their places.
 
-use crate::access_hash::AccessHash;
+use crate::{
+    access_hash::AccessHash,
+    room::{Admittance, Ban, RoomPolicy},
+};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     error::Error,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
-use tacet_proto::{CallId, ParticipantId, RoomId, SessionId};
+use tacet_proto::{CallId, ParticipantId, Role, RoomId, SessionId};
 
 /// What the server keeps of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub struct RoomRecord {
     pub call: Option<CallRecord>,
     /// When a call in the room last began or ended, or when the room was created.
     pub used: SystemTime,
+    /// Who may come in.
+    pub policy: RoomPolicy,
+    /// What the room refuses.
+    pub bans: BTreeSet<Ban>,
     /// Whose room it is, as long as no one has entered it and it may have to go.
     pub unentered: Option<Unentered>,
 }
@@ -44,13 +51,15 @@ pub struct CallRecord {
     pub gone: Vec<ParticipantId>,
     /// Sessions that ended without a goodbye. Their participants may return, but not to the seats and keys of before.
     pub departed: Vec<SessionId>,
+    /// Roles that participants were given in it.
+    pub roles: Vec<(ParticipantId, Role)>,
 }
 
 impl CallRecord {
     /// A call that no participant has left.
     #[must_use]
     pub fn new(id: CallId) -> Self {
-        Self { id, gone: Vec::new(), departed: Vec::new() }
+        Self { id, gone: Vec::new(), departed: Vec::new(), roles: Vec::new() }
     }
 }
 
@@ -58,7 +67,20 @@ impl RoomRecord {
     /// A room of the operator without a call, created now.
     #[must_use]
     pub fn new(access_hash: AccessHash) -> Self {
-        Self { access_hash, call: None, used: SystemTime::now(), unentered: None }
+        Self {
+            access_hash,
+            call: None,
+            used: SystemTime::now(),
+            policy: RoomPolicy::default(),
+            bans: BTreeSet::new(),
+            unentered: None,
+        }
+    }
+
+    /// What the room has to know of who may come in.
+    #[must_use]
+    pub fn admittance(&self) -> Admittance {
+        Admittance { policy: self.policy, bans: self.bans.clone() }
     }
 
     /// A call begins.

@@ -20,11 +20,11 @@ use std::{
 use tacet_proto::RoomId;
 
 /// How long a room that anyone has made waits for its first guest.
-pub(super) const UNENTERED: Duration = Duration::from_secs(15 * 60);
+pub(crate) const UNENTERED: Duration = Duration::from_secs(15 * 60);
 /// Maximum number of rooms of one network that wait for their first guest.
-pub(super) const UNENTERED_PER_NETWORK: usize = 20;
+pub(crate) const UNENTERED_PER_NETWORK: usize = 20;
 /// Maximum number of rooms that wait and were made by starts of the server, which may start again and again.
-pub(super) const MAX_OF_STARTS: usize = 8;
+pub(crate) const MAX_OF_STARTS: usize = 8;
 /// The part of the stock that one network may have.
 const NETWORK_SHARE: usize = 10;
 

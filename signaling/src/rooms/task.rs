@@ -9,10 +9,11 @@
 //! A room never waits: messages go into bounded outboxes, and a participant that does not read its own is closed.
 
 use super::{
-    Door, Shared, Source,
+    Door, Present, Rooms, Shared, Source,
+    attendance::Attendance,
     ids::{self, ClaimedId},
     join_times::JoinTimes,
-    registry::CallRecord,
+    registry::{CallRecord, RoomRecord},
     stock,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
         Proven,
         token::{self, Claims, TokenKind},
     },
-    room::{Entered, Entry, FreshIds, NotResumable, Output, RECENT, Room},
+    room::{Asker, Change, Entered, Entry, FreshIds, NotEntered, Output, RECENT, Room, RoomPolicy, Standing},
 };
 use sfu_api::{Command, Event, TransportState};
 use std::{
@@ -32,10 +33,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 use tacet_proto::{
-    CallId, ClientMessage, CloseCode, ParticipantId, RoomId, ServerMessage, SessionId,
+    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, RoomId, ServerMessage, SessionId,
     binary::ClientBinary,
     resume::{Continues, Tokens},
-    server::{Bye, ByeReason, Pong},
+    server::{Bye, ByeReason, ErrorMessage, Ok as OkMessage, Pong},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -57,6 +58,12 @@ pub(super) enum Input {
     Enter(Box<Enter>),
     /// How many participants are there?
     Count(oneshot::Sender<usize>),
+    /// Who is there?
+    List(oneshot::Sender<Vec<Present>>),
+    /// The operator removes a participant. The reply comes once that is written, and says whether there was one.
+    Remove { participant: ParticipantId, ban: bool, reply: oneshot::Sender<bool> },
+    /// The operator has changed who may come in.
+    Policy(RoomPolicy),
     /// The room is no longer in the registry: it ends, for all.
     End,
     /// Which device has a session?
@@ -74,6 +81,8 @@ pub(super) enum Input {
 pub(super) struct Enter {
     /// The session that it has shown to be its own.
     pub(super) resumed: Option<Proven>,
+    /// What its credential allows.
+    pub(super) standing: Standing,
     pub(super) id: ClaimedId,
     pub(super) session: SessionId,
     pub(super) call: CallId,
@@ -89,6 +98,10 @@ pub(super) enum NotWelcome {
     NotResumable,
     /// The worker of the call has more to send than it can.
     Overloaded,
+    /// The room is locked.
+    Locked,
+    /// The holder of its token was banned.
+    Banned,
 }
 
 /// A client that has entered.
@@ -132,16 +145,22 @@ async fn supervise(shared: Arc<Shared>, id: RoomId, number: sfu_api::RoomId, mut
     loop {
         let (sender, events) = mpsc::unbounded_channel();
         let route = shared.events.route_room(number, sender.clone());
-        let call = shared.registry.get(id).and_then(|record| record.call);
+        let record = shared.registry.get(id);
+        let admittance = record.as_ref().map(RoomRecord::admittance).unwrap_or_default();
+        let call = record.and_then(|record| record.call);
+        let attendance = Attendance::new(Arc::clone(&shared.api), id, call.as_ref().map(|call| call.id));
+        let numbers = Box::new(|| ids::id().unwrap_or(0));
         let task = Task {
             // Without random numbers ids are taken, and refused by the room.
-            room: Room::new(Instant::now(), number, id, shared.config.room, call, Box::new(|| ids::id().unwrap_or(0))),
+            room: Room::new(Instant::now(), number, id, shared.config.room, admittance, call, numbers),
             id,
             worker: shared.placement.least_loaded(&*shared.media),
             held: 0,
             gathering: false,
             guests: HashMap::new(),
+            removals: Vec::new(),
             join_times: JoinTimes::default(),
+            attendance,
             events: sender,
             shared: Arc::clone(&shared),
         };
@@ -172,7 +191,10 @@ struct Task {
     /// The worker of the current call.
     worker: usize,
     guests: HashMap<ParticipantId, Guest>,
+    /// Replies to removals by the operator that are being written.
+    removals: Vec<oneshot::Sender<bool>>,
     join_times: JoinTimes,
+    attendance: Attendance,
     /// What of this room is in the gauges.
     held: usize,
     gathering: bool,
@@ -287,6 +309,24 @@ impl Task {
             Input::Count(reply) => {
                 let _ = reply.send(self.guests.len());
             }
+            Input::List(reply) => {
+                let _ = reply.send(
+                    self.room
+                        .present()
+                        .map(|(participant, role, joined)| Present { participant, role, joined })
+                        .collect(),
+                );
+            }
+            Input::Remove { participant, ban, reply } => {
+                self.removals.push(reply);
+                if !self.room.remove_by_operator(now, participant, ban)
+                    && let Some(reply) = self.removals.pop()
+                {
+                    let _ = reply.send(false);
+                }
+                self.report();
+            }
+            Input::Policy(policy) => self.room.set_policy(now, policy),
             // Seen to by the loop.
             Input::End => {}
             Input::Device { participant, session, reply } => {
@@ -311,7 +351,8 @@ impl Task {
     }
 
     /// Tells all participants that the room has ended.
-    fn end(&self) {
+    fn end(&mut self) {
+        self.attendance.ended();
         for guest in self.guests.values() {
             guest.closer.close(CloseCode::RoomEnded, "the room has ended");
         }
@@ -324,7 +365,7 @@ impl Task {
     }
 
     async fn enter(&mut self, now: Instant, enter: Enter) {
-        let Enter { resumed, id, session, call, connection, closer, reply } = enter;
+        let Enter { resumed, standing, id, session, call, connection, closer, reply } = enter;
         if self.room.is_empty() {
             self.worker = self.shared.placement.least_loaded(&*self.shared.media);
         }
@@ -346,10 +387,14 @@ impl Task {
             }
         }
         let fresh = FreshIds { participant: id.as_ref().map_or(ParticipantId(0), ClaimedId::id), session, call };
-        let entered = match self.room.enter(now, entry, fresh) {
+        let entered = match self.room.enter(now, entry, standing, fresh) {
             Ok(entered) => entered,
-            Err(NotResumable) => {
-                let _ = reply.send(Err(NotWelcome::NotResumable));
+            Err(refused) => {
+                let _ = reply.send(Err(match refused {
+                    NotEntered::NotResumable => NotWelcome::NotResumable,
+                    NotEntered::Locked => NotWelcome::Locked,
+                    NotEntered::Banned => NotWelcome::Banned,
+                }));
                 return;
             }
         };
@@ -385,6 +430,12 @@ impl Task {
             self.detach(now, participant);
             return;
         }
+        if entered.begins {
+            self.attendance.started(entered.call);
+        }
+        if entered.continues == Continues::Seat {
+            self.attendance.continued(participant);
+        }
         let tokens = self.tokens(self.room.claims(participant)).ok_or(NotWelcome::NotResumable);
         let outgoings = outbox.attach(last_seq).map_err(|_| NotWelcome::NotResumable);
         let welcomed = tokens.and_then(|tokens| Ok(Welcomed { entered, tokens, outbox, outgoings: outgoings?, rates }));
@@ -399,6 +450,7 @@ impl Task {
         self.room.detach(now, participant);
         if !self.room.has(participant) {
             self.guests.remove(&participant);
+            self.attendance.left(participant);
         }
     }
 
@@ -474,6 +526,55 @@ impl Task {
         tokio::spawn(answer.in_current_span());
     }
 
+    /// Writes a change into the room's record. Then it is answered, and the participant that it removes is closed.
+    fn record(&mut self, asker: Asker, change: Change, removed: Option<(Guest, Closing)>) {
+        let (shared, room) = (Arc::clone(&self.shared), self.id);
+        let recording = spawn_blocking(move || {
+            let recorded = shared.registry.update(room, &mut |record| apply(record, &change));
+            recorded.inspect_err(|error| tracing::error!(%error, "a change of a room was not recorded"))
+        });
+        let outbox = match asker {
+            Asker::Member(by, re) => self.guests.get(&by).map(|guest| (guest.outbox.clone(), re)),
+            Asker::Operator => None,
+        };
+        let reply = if asker == Asker::Operator { self.removals.pop() } else { None };
+        let answer = async move {
+            let written = matches!(recording.await, Ok(Ok(())));
+            if let Some((guest, Closing { code, reason })) = removed {
+                guest.closer.close(code, reason);
+            }
+            if let Some(reply) = reply {
+                let _ = reply.send(true);
+            }
+            let Some((outbox, Some(re))) = outbox else { return };
+            let message = if written {
+                ServerMessage::Ok(OkMessage {})
+            } else {
+                let detail = "it is done, but could not be written: a restart of the server may undo it".to_owned();
+                ServerMessage::Error(ErrorMessage { code: ErrorCode::Internal, retry_ms: None, detail })
+            };
+            let _ = outbox.send(Outgoing::Message { re: Some(re), message });
+        };
+        tokio::spawn(answer.in_current_span());
+    }
+
+    /// Ends the room as the operator does. That is answered only if it fails.
+    fn end_room(&self, by: ParticipantId, re: Option<u32>) {
+        let (rooms, room) = (Rooms(Arc::clone(&self.shared)), self.id);
+        let outbox = self.guests.get(&by).map(|guest| guest.outbox.clone());
+        let span = tracing::Span::current();
+        spawn_blocking(move || {
+            let _entered = span.enter();
+            let Err(error) = rooms.end(room) else { return };
+            tracing::error!(%error, "the end of a room was not stored");
+            if let (Some(outbox), Some(re)) = (outbox, re) {
+                let detail = "the end of the room could not be written, so it goes on".to_owned();
+                let message = ServerMessage::Error(ErrorMessage { code: ErrorCode::Internal, retry_ms: None, detail });
+                let _ = outbox.send(Outgoing::Message { re: Some(re), message });
+            }
+        });
+    }
+
     fn event(&mut self, now: Instant, event: Event) {
         if let Event::TransportState { participant, state: TransportState::Connected } = event {
             self.join_times.connected(now, participant, &self.shared.metrics);
@@ -487,6 +588,7 @@ impl Task {
             match output {
                 Output::Send(participant, outgoing) => self.send(participant, |outbox| outbox.send(outgoing)),
                 Output::Joined { to, re, mut joined, claims } => {
+                    self.attendance.joined(to);
                     joined.tokens = self.tokens(claims);
                     let outgoing = Outgoing::Message { re, message: ServerMessage::Joined(joined) };
                     self.send(to, |outbox| outbox.send(outgoing));
@@ -508,18 +610,32 @@ impl Task {
                 }
                 Output::End(participant, Closing { code, reason }) => {
                     self.join_times.left(participant);
+                    self.attendance.left(participant);
                     if let Some(guest) = self.guests.remove(&participant) {
                         guest.closer.close(code, reason);
                     }
                 }
                 Output::Goodbye { from, re, call } => {
                     self.join_times.left(from);
+                    self.attendance.left(from);
                     if let Some(guest) = self.guests.remove(&from) {
                         self.record_goodbye(from, re, call, guest);
                     }
                 }
+                Output::Record { asker, change, removes } => {
+                    let removed = removes.and_then(|(participant, closing)| {
+                        self.join_times.left(participant);
+                        self.attendance.left(participant);
+                        Some((self.guests.remove(&participant)?, closing))
+                    });
+                    self.record(asker, change, removed);
+                }
+                Output::EndRoom { by, re } => self.end_room(by, re),
                 Output::Departed { session, call } => self.record_departure(session, call),
-                Output::CallEnded(call) => self.record_end(call),
+                Output::CallEnded(call) => {
+                    self.attendance.ended();
+                    self.record_end(call);
+                }
             }
         }
     }
@@ -530,6 +646,27 @@ impl Task {
             tracing::debug!(participant = participant.0, "outbox full: the client does not read");
             self.room.expel(Alarm::now().into_std(), participant, CloseCode::IdleOrSlow, "the client does not read");
         }
+    }
+}
+
+/// Changes the record of a room. What concerns a call is left out if another one goes on.
+fn apply(record: &mut RoomRecord, change: &Change) {
+    let of = |record: &mut RoomRecord, call: &CallId, change: &mut dyn FnMut(&mut CallRecord)| {
+        if let Some(current) = record.call.as_mut().filter(|current| current.id == *call) {
+            change(current);
+        }
+    };
+    match change {
+        Change::Removed { call, participant, bans, locked } => {
+            of(record, call, &mut |call| push_bounded(&mut call.gone, *participant));
+            record.bans.extend(bans.iter().cloned());
+            record.policy.locked = *locked;
+        }
+        Change::Locked(locked) => record.policy.locked = *locked,
+        Change::Role { call, participant, role } => of(record, call, &mut |call| {
+            call.roles.retain(|(other, _)| other != participant);
+            push_bounded(&mut call.roles, (*participant, *role));
+        }),
     }
 }
 

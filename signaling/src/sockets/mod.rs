@@ -10,7 +10,7 @@
 //! a connection that waits may be closed to make space for a new one. So strangers can fill the server only with
 //! connections that end as soon as others come.
 
-mod places;
+pub(crate) mod places;
 mod stream;
 
 pub(crate) use places::{Place, SocketSettings, Sockets, Ticket, TooMany};

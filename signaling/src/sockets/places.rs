@@ -19,15 +19,15 @@ use std::{
 };
 
 /// Time from accepting a connection until a complete request head, with the TLS handshake.
-const HEAD: Duration = Duration::from_secs(10);
+pub(crate) const HEAD: Duration = Duration::from_secs(10);
 /// Time from the head until the complete body, which is at most 16 KiB.
-const BODY: Duration = Duration::from_secs(10);
+pub(crate) const BODY: Duration = Duration::from_secs(10);
 /// Time without progress between an answer and the next head, while the answer is sent or the connection is idle.
-const IDLE: Duration = Duration::from_secs(10);
+pub(crate) const IDLE: Duration = Duration::from_secs(10);
 /// The same for a trusted proxy, which keeps its connections for later requests.
-const IDLE_PROXY: Duration = Duration::from_secs(90);
+pub(crate) const IDLE_PROXY: Duration = Duration::from_secs(90);
 /// Time in which an answer must have been sent, however slowly the client reads.
-const ANSWER: Duration = Duration::from_secs(120);
+pub(crate) const ANSWER: Duration = Duration::from_secs(120);
 /// Connections that a browser opens for one page. An address with more that wait is the first to lose one.
 const BROWSER: usize = 8;
 

@@ -8,7 +8,10 @@ use e2ee_core::{
 };
 use futures_util::{SinkExt, StreamExt};
 use sfu_api::{Command, Event, LocalTransport, Request};
-use signaling::{AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling, config::Timing};
+use signaling::{
+    AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling, TokenKeys, api::ApiRecords,
+    config::Timing,
+};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
@@ -108,6 +111,8 @@ pub struct Server {
     /// What outlives it.
     pub registry: Arc<dyn Registry>,
     pub resume_keys: Arc<ResumeKeys>,
+    pub api: Arc<ApiRecords>,
+    pub token_keys: Arc<TokenKeys>,
     pub media: Arc<FakeMedia>,
     pub metrics: Arc<signaling::Metrics>,
     stop: Option<oneshot::Sender<()>>,
@@ -134,10 +139,21 @@ impl Server {
         Self::start_with(config, page, kept, None)
     }
 
+    /// A server with the records of another one.
+    pub fn start_with_api(config: Config, api: Arc<ApiRecords>) -> Self {
+        let kept = Kept { api, ..Kept::nothing(&config).unwrap() };
+        Self::start_with(config, None, kept, None)
+    }
+
     /// Stops the server and starts another one with what outlives it.
     pub async fn restart(self) -> Self {
         let room = self.room;
-        let kept = Kept { registry: Arc::clone(&self.registry), resume_keys: Arc::clone(&self.resume_keys) };
+        let kept = Kept {
+            registry: Arc::clone(&self.registry),
+            resume_keys: Arc::clone(&self.resume_keys),
+            api: Arc::clone(&self.api),
+            token_keys: Arc::clone(&self.token_keys),
+        };
         self.stop().await;
         Self::start_with(config(), None, kept, Some(room))
     }
@@ -154,6 +170,8 @@ impl Server {
         let media =
             Arc::new(FakeMedia { events: events.clone(), commands: Mutex::default(), breaks: AtomicBool::new(false) });
         let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
+        let api = Arc::clone(&kept.api);
+        let token_keys = Arc::clone(&kept.token_keys);
         let signaling = Signaling::new(config, Arc::clone(&media) as _, events, kept);
         let room = room.unwrap_or_else(|| signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap());
         let metrics = Arc::clone(signaling.metrics());
@@ -165,7 +183,7 @@ impl Server {
                 })
                 .await
         });
-        Self { address, room, registry, resume_keys, media, metrics, stop: Some(stop), task }
+        Self { address, room, registry, resume_keys, token_keys, api, media, metrics, stop: Some(stop), task }
     }
 
     pub async fn stop(mut self) {

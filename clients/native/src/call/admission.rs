@@ -91,7 +91,10 @@ impl Admission {
         };
         let hello = Hello {
             room: link.room(),
-            credential: Credential::GuestAccess { token: Fixed(e2ee_frames::access_token(link.invite())) },
+            credential: match link.token() {
+                Some(token) => Credential::RoomToken { token: token.to_owned() },
+                None => Credential::GuestAccess { token: Fixed(e2ee_frames::access_token(link.invite())) },
+            },
             client: concat!("tacet-native/", env!("CARGO_PKG_VERSION")).to_owned(),
             features: Vec::new(),
             resume: resume(link, back, &nonce),

@@ -4,7 +4,7 @@ use e2ee_frames::{CallCode, Problem, StreamId};
 use tacet_proto::{
     ParticipantId, Seat, TrackId,
     layers::{SlotLayer, TrackWant},
-    server::{ErrorMessage, ServerTransport, Slots, Speaker, Tracks, TransportState},
+    server::{ErrorMessage, RoleChange, ServerTransport, Slots, Speaker, Tracks, TransportState},
 };
 
 /// An event of a call.
@@ -77,6 +77,12 @@ pub enum CallEvent {
     CallCode(CallCode),
     /// Active speakers, loudest first.
     Speakers(Vec<Speaker>),
+    /// What this client is in the room has changed. The tracks that it may no longer publish are withdrawn.
+    Role(RoleChange),
+    /// A moderator asks this client to mute its microphone.
+    MuteRequested(ParticipantId),
+    /// The room was locked, or unlocked.
+    Locked(bool),
     /// The server refused a request.
     Refused {
         /// Number of the request.

@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn entry(participant: ParticipantId, away: bool) -> RosterEntry {
-        RosterEntry { participant, seat: Seat(0), away }
+        RosterEntry { participant, seat: Seat(0), away, role: tacet_proto::Role::Speaker, hand: false }
     }
 
     fn here(participants: &[ParticipantId]) -> Vec<RosterEntry> {

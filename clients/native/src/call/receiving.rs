@@ -59,6 +59,9 @@ impl Call {
             ServerMessage::Published(published) => CallEvent::Published { cid: published.cid, track: published.track },
             ServerMessage::Tracks(tracks) => CallEvent::Tracks(tracks),
             ServerMessage::Speakers(speakers) => CallEvent::Speakers(speakers.speakers),
+            ServerMessage::Role(change) => CallEvent::Role(change),
+            ServerMessage::MuteRequest(request) => CallEvent::MuteRequested(request.by),
+            ServerMessage::Policy(policy) => CallEvent::Locked(policy.locked),
             ServerMessage::Roster(roster) => {
                 let changes = self.members.changed(&roster);
                 return self.report(changes);

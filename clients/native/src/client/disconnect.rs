@@ -5,8 +5,8 @@ use e2ee_frames::Ended;
 use std::time::Duration;
 use tacet_proto::{CloseCode, ErrorCode};
 
-/// Close code of the protocol that the server does not send yet.
-const REMOVED: u16 = 4403;
+/// Why a client is refused that comes back after a ban.
+const BANNED: &str = "banned by a moderator";
 
 /// What was lost, and why. The client repairs it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,9 +53,12 @@ pub enum EndReason {
     /// The room does not exist, or was closed.
     #[error("the room does not exist: it was closed, or the server has forgotten it")]
     RoomEnded,
-    /// This client was removed from the room.
-    #[error("removed from the room")]
-    Removed,
+    /// A moderator removed this client, or banned it. Holds the server's words.
+    #[error("removed from the room{}{}", if .0.is_empty() { "" } else { ": " }, .0)]
+    Removed(String),
+    /// The room is locked.
+    #[error("the room is locked")]
+    Locked,
     /// Another connection replaced this one.
     #[error("replaced by another connection")]
     Replaced,
@@ -112,13 +115,21 @@ impl From<&CallError> for ConnectionEnd {
             CallError::Closed { code, .. } if *code == CloseCode::Authentication.code() => {
                 return EndReason::Refused(text).into();
             }
-            CallError::Closed { code: REMOVED, .. } => return EndReason::Removed.into(),
+            CallError::Closed { code, reason } if *code == CloseCode::Removed.code() => {
+                return EndReason::Removed(reason.clone()).into();
+            }
             CallError::Closed { code, .. } if *code == CloseCode::Replaced.code() => return EndReason::Replaced.into(),
             CallError::Closed { code, .. } if *code == CloseCode::Restart.code() => DisconnectReason::ServerRestarting,
             CallError::Refused { code: ErrorCode::NoRoom, .. } => return EndReason::RoomEnded.into(),
-            CallError::Refused { code: ErrorCode::Unauthenticated | ErrorCode::Forbidden, detail, .. } => {
+            CallError::Refused {
+                code: ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::TokenExpired,
+                detail,
+                ..
+            } => {
                 return EndReason::Refused(detail.clone()).into();
             }
+            CallError::Refused { code: ErrorCode::Banned, .. } => return EndReason::Removed(BANNED.to_owned()).into(),
+            CallError::Refused { code: ErrorCode::RoomLocked, .. } => return EndReason::Locked.into(),
             // The name is too long and will stay so.
             CallError::Session(_) => return EndReason::Refused(text).into(),
             CallError::Ended(ended) => DisconnectReason::KeysEnded(*ended),
@@ -173,7 +184,10 @@ mod tests {
     #[test]
     fn closed_room_and_removed_client_are_final() {
         assert_eq!(closed(4404), ConnectionEnd::Final(EndReason::RoomEnded));
-        assert_eq!(closed(4403), ConnectionEnd::Final(EndReason::Removed));
+        assert_eq!(closed(4403), ConnectionEnd::Final(EndReason::Removed(String::new())));
+        assert_eq!(refused(ErrorCode::RoomLocked), ConnectionEnd::Final(EndReason::Locked));
+        assert!(matches!(refused(ErrorCode::Banned), ConnectionEnd::Final(EndReason::Removed(_))));
+        assert!(matches!(refused(ErrorCode::TokenExpired), ConnectionEnd::Final(EndReason::Refused(_))));
         assert_eq!(closed(4409), ConnectionEnd::Final(EndReason::Replaced));
         assert!(matches!(closed(4401), ConnectionEnd::Final(EndReason::Refused(_))));
         assert_eq!(refused(ErrorCode::NoRoom), ConnectionEnd::Final(EndReason::RoomEnded));

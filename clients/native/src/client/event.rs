@@ -8,7 +8,7 @@ use crate::audio::Level;
 use bytes::Bytes;
 use e2ee_frames::{CallCode, Problem};
 use tacet_proto::{
-    ErrorCode, ParticipantId, TrackId,
+    Capabilities, ErrorCode, ParticipantId, Role, TrackId,
     layers::LayerReason,
     media::{Codec, Source},
 };
@@ -111,6 +111,18 @@ pub enum ClientEvent {
         /// The server's reason.
         code: ErrorCode,
     },
+    /// What this client is in the room has changed, according to the server. Tracks that it may no longer publish are refused
+    /// with [`ErrorCode::Forbidden`].
+    RoleChanged {
+        /// Its role.
+        role: Role,
+        /// What it may do.
+        capabilities: Capabilities,
+    },
+    /// A moderator asks for this client's microphone to be muted, according to the server. That is up to the application.
+    MuteRequested(ParticipantId),
+    /// The room was locked or unlocked, according to the server.
+    RoomLocked(bool),
     /// A receiver of this client's video track needs a key frame.
     KeyFrameRequested(Source),
     /// 20 ms of all participants, mixed ([`super::AudioOutput::Mixed`]).

@@ -13,6 +13,7 @@ mod recorder;
 mod refusal;
 mod rogue;
 mod rogue_server;
+mod roles;
 mod secrecy;
 mod server;
 mod streams;

@@ -67,7 +67,15 @@ impl RogueServer {
         client.send(None, ServerMessage::Welcome(welcome)).await;
         let join = client.expect("join").await;
         let (roster, tracks) = (Vec::new(), Vec::new());
-        let joined = Joined { seat: Seat(0), rev: 1, roster, tracks, gathering: false, tokens: None };
+        let joined = Joined {
+            seat: Seat(0),
+            rev: 1,
+            roster,
+            tracks,
+            policy: tacet_proto::server::Policy::default(),
+            gathering: false,
+            tokens: None,
+        };
         client.send(number(&join), ServerMessage::Joined(joined)).await;
         client
     }
@@ -120,6 +128,8 @@ pub(crate) fn welcome() -> Welcome {
         call: CallId(Fixed([1; 16])),
         session: SessionId(Fixed([2; 16])),
         continues: Continues::Nothing,
+        role: tacet_proto::Role::Speaker,
+        capabilities: tacet_proto::Role::Speaker.capabilities(),
         tokens: Tokens { session: Base64(vec![1]), reload: Base64(vec![2]) },
         time: 0,
         limits: Limits { rate: 30, bytes: 16_384 },

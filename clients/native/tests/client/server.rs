@@ -2,15 +2,17 @@
 
 use sfu::net::{Sfu, SfuConfig};
 use signaling::{
-    AccessHash, Config, Kept, MediaEvents, MediaPlane, MemoryRegistry, Registry, ResumeKeys, Signaling,
+    AccessHash, Config, Kept, MediaEvents, MediaPlane, MemoryRegistry, Registry, ResumeKeys, Signaling, TokenKeys,
     config::RoomLimits,
+    room_token::{TokenRequest, issue},
 };
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 use tacet_native::link::RoomLink;
-use tacet_proto::RoomId;
+use tacet_proto::{Role, RoomId};
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::TIMEOUT;
@@ -24,6 +26,7 @@ pub(crate) struct Server {
     pub(crate) media_port: u16,
     registry: Arc<dyn Registry>,
     resume_keys: Arc<ResumeKeys>,
+    token_keys: Arc<TokenKeys>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -54,20 +57,22 @@ impl Server {
 
     /// Stops it and starts another one that knows what the first one has kept.
     pub(crate) async fn restart(self) -> Self {
-        let Self { room, registry, resume_keys, stop, serving, .. } = self;
+        let Self { room, registry, resume_keys, token_keys, stop, serving, .. } = self;
         drop(stop);
         timeout(TIMEOUT, serving).await.unwrap().unwrap();
         // What tasks of the first one would still write is lost, as if its process had ended.
         let written = MemoryRegistry::new(1);
         written.insert(room, registry.get(room).unwrap()).unwrap();
-        Self::start_with(Some(room), Kept { registry: Arc::new(written), resume_keys }, RoomLimits::default())
+        let kept = Kept { registry: Arc::new(written), resume_keys, token_keys, api: Arc::default() };
+        Self::start_with(Some(room), kept, RoomLimits::default())
     }
 
     /// Starts another server with the same room. Calls of the two have nothing to do with each other.
     pub(crate) fn twin(&self) -> Self {
         let registry = MemoryRegistry::new(1);
         registry.insert(self.room, self.registry.get(self.room).unwrap()).unwrap();
-        let kept = Kept { registry: Arc::new(registry), resume_keys: Arc::clone(&self.resume_keys) };
+        let (resume_keys, token_keys) = (Arc::clone(&self.resume_keys), Arc::clone(&self.token_keys));
+        let kept = Kept { registry: Arc::new(registry), resume_keys, token_keys, api: Arc::default() };
         Self::start_with(Some(self.room), kept, RoomLimits::default())
     }
 
@@ -80,6 +85,7 @@ impl Server {
         let config =
             Config { room: limits, connections_per_address: None, handshakes_per_second: None, ..Config::default() };
         let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
+        let token_keys = Arc::clone(&kept.token_keys);
         let signaling = Signaling::new(config, Arc::new(Plane(sfu)), events, kept);
         let room = room.unwrap_or_else(|| {
             let hash = AccessHash::of(&e2ee_frames::access_token(&INVITE));
@@ -92,7 +98,21 @@ impl Server {
             let stopped = async { drop(stopped.await) };
             signaling.serve(listener, None, None, stopped).await.unwrap();
         });
-        Self { address, room, media_port, registry, resume_keys, stop, serving }
+        Self { address, room, media_port, registry, resume_keys, token_keys, stop, serving }
+    }
+
+    /// The room's link, with a token for a role.
+    pub(crate) fn link_of(&self, role: Role) -> RoomLink {
+        let request = TokenRequest {
+            room: self.room,
+            role,
+            capabilities: None,
+            identity: None,
+            not_before: None,
+            lifetime: Duration::from_secs(600),
+        };
+        let id = std::array::from_fn(|_| role as u8);
+        self.link().with_token(&issue(&self.token_keys, &request, id, SystemTime::now()).unwrap())
     }
 
     /// The room's link.

@@ -154,6 +154,8 @@ pub(crate) fn welcome() -> Welcome {
         call: CallId(Fixed([1; 16])),
         session: SessionId(Fixed([2; 16])),
         continues: Continues::Nothing,
+        role: tacet_proto::Role::Speaker,
+        capabilities: tacet_proto::Role::Speaker.capabilities(),
         tokens: Tokens { session: Base64(vec![]), reload: Base64(vec![]) },
         time: 0,
         limits: Limits { rate: 30, bytes: 16_384 },

@@ -173,6 +173,11 @@ export function callScreen(call: Call, media: LocalMedia, name: string): Screen 
         notify("This device slept. You are back in the call.");
       }
     }),
+    call.on("role", ({ role }) => notify(`A moderator has made you a ${role}.`)),
+    call.on("muteRequested", () => notify("A moderator asks you to mute your microphone.")),
+    call.on("locked", (locked) =>
+      notify(locked ? "The room is locked: no one else can join." : "The room is open again."),
+    ),
     call.on("unpublished", ({ source, error }) => {
       if (source !== "microphone" && source !== "camera") return;
       if (media.track(source) === null) return;

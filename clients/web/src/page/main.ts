@@ -22,6 +22,7 @@ const TITLES: Partial<Record<TacetError["code"], string>> = {
   "access-refused": "The server did not accept this link",
   "no-room": "Room not found",
   "room-full": "This room is full",
+  "room-locked": "This room is locked",
   "server-violation": "This server can't be used",
   removed: "You were removed from this call",
 };

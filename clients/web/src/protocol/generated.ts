@@ -182,7 +182,17 @@ export type Credential = { "type": "guest",
 /**
  * HKDF of the link's invite secret, label "access". It admits to the room and opens no frame.
  */
+token: string, } | { "type": "room", 
+/**
+ * A JWT, at most [`crate::limits::MAX_ROOM_TOKEN_BYTES`] bytes.
+ */
 token: string, };
+
+export type Capability = "publish_microphone" | "publish_camera" | "publish_screen" | "subscribe" | "chat" | "moderate" | "manage";
+
+export type Capabilities = Capability[];
+
+export type Role = "listener" | "speaker" | "moderator" | "host";
 
 export type Resume = { "type": "session", 
 /**
@@ -404,15 +414,43 @@ export type SlotsReady = {
  */
 rev: number, };
 
+export type Hand = { 
+/**
+ * Whether it is up. The server and all others see that.
+ */
+raised: boolean, };
+
+export type Target = { 
+/**
+ * The participant.
+ */
+participant: ParticipantId, };
+
+export type Lock = { 
+/**
+ * Whether the room is locked from now on.
+ */
+locked: boolean, };
+
+export type Assign = { 
+/**
+ * The participant.
+ */
+participant: ParticipantId, 
+/**
+ * What it is from now on.
+ */
+role: Role, };
+
 export type Ping = { 
 /**
  * The sender's clock in milliseconds, repeated in the answer.
  */
 ms: number, };
 
-export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "speech" } & Speech | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "layers" } & Layers | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
+export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "speech" } & Speech | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "layers" } & Layers | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "hand" } & Hand | { "t": "mute.request" } & Target | { "t": "kick" } & Target | { "t": "ban" } & Target | { "t": "lock" } & Lock | { "t": "role" } & Assign | { "t": "end" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
 
-export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "not_yours" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
+export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "token_expired" | "forbidden" | "banned" | "room_locked" | "no_room" | "room_full" | "not_member" | "no_participant" | "no_track" | "codec_unsupported" | "limit_tracks" | "not_yours" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
 
 export type Challenge = { 
 /**
@@ -456,6 +494,14 @@ session: SessionId,
  */
 continues: Continues, 
 /**
+ * What the client is in the room.
+ */
+role: Role, 
+/**
+ * What it may do there: that of its role, or less if its token says so.
+ */
+capabilities: Capabilities, 
+/**
  * How to continue this session. Those of a client that has not joined yet are good while the server runs; it gets
  * better ones with `joined`.
  */
@@ -493,7 +539,15 @@ seat: Seat,
 /**
  * Whether neither the participant nor its media has been heard of for some seconds; it may return.
  */
-away?: boolean, };
+away?: boolean, 
+/**
+ * What it is in the room; a speaker if absent.
+ */
+role?: Role, 
+/**
+ * Whether its hand is up.
+ */
+hand?: boolean, };
 
 export type Joined = { 
 /**
@@ -512,6 +566,10 @@ roster: Array<RosterEntry>,
  * Their tracks.
  */
 tracks: Array<Track>, 
+/**
+ * Who may come in.
+ */
+policy: Policy, 
 /**
  * The server has restarted, and more participants of this call are expected back: those that the client knows have not
  * left until a `full` roster says so, or for 40 seconds.
@@ -540,7 +598,7 @@ add: Array<RosterEntry>,
  */
 del: Array<ParticipantId>, 
 /**
- * Participants that went away or are back, in full.
+ * Participants that went away or are back, have another role, or raised or lowered their hand: in full.
  */
 upd?: Array<RosterEntry>, };
 
@@ -682,6 +740,32 @@ export type Speakers = {
  */
 speakers: Array<Speaker>, };
 
+export type RoleChange = { 
+/**
+ * What it is from now on.
+ */
+role: Role, 
+/**
+ * What it may do.
+ */
+capabilities: Capabilities, 
+/**
+ * Its own tracks that it may no longer publish. The server forwards nothing of them any more; the client stops sending them.
+ */
+withdrawn: Array<TrackId>, };
+
+export type MuteRequest = { 
+/**
+ * Who asks, according to the server.
+ */
+by: ParticipantId, };
+
+export type Policy = { 
+/**
+ * Whether the room is locked.
+ */
+locked: boolean, };
+
 export type Ok = Record<never, never>;
 
 export type ByeReason = "left" | "restart";
@@ -716,7 +800,7 @@ retry_ms?: number,
  */
 detail: string, };
 
-export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "layer" } & Layer | { "t": "want" } & Want | { "t": "downlink" } & Downlink | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Pong | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
+export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "layer" } & Layer | { "t": "want" } & Want | { "t": "downlink" } & Downlink | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "role" } & RoleChange | { "t": "mute.request" } & MuteRequest | { "t": "policy" } & Policy | { "t": "ok" } & Ok | { "t": "pong" } & Pong | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
 
 export const MAX_MESSAGE_BYTES = 16384;
 export const CLIENT_OUTBOX_PER_SECOND = 25;
@@ -728,6 +812,7 @@ export const WANTED_KEY_BYTES = 24;
 export const MAX_WANTED_KEYS = 200;
 export const MAX_EXPECTED = 300;
 export const MAX_ENCODINGS = 3;
+export const MAX_ROOM_TOKEN_BYTES = 1024;
 export const MAX_TILES = 50;
 
 /** How often one session may send messages of a type: `burst` at once, and one more each `every_ms`. */
@@ -750,6 +835,13 @@ export const TYPE_RATES = {
   "heartbeat": { burst: 5, every_ms: 500 },
   "away": { burst: 3, every_ms: 1000 },
   "ice.restart": { burst: 5, every_ms: 1000 },
+  "hand": { burst: 4, every_ms: 500 },
+  "mute.request": { burst: 10, every_ms: 500 },
+  "kick": { burst: 10, every_ms: 500 },
+  "ban": { burst: 10, every_ms: 500 },
+  "lock": { burst: 3, every_ms: 2000 },
+  "role": { burst: 10, every_ms: 500 },
+  "end": { burst: 3, every_ms: 2000 },
   "ping": { burst: 30, every_ms: 100 },
   "leave": { burst: 3, every_ms: 1000 },
   "key_batch": { burst: 30, every_ms: 66 },

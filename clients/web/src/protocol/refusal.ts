@@ -23,12 +23,21 @@ export const CloseCode = {
 
 const CODE_OF_REFUSAL: Partial<Record<ErrorCode, TacetErrorCode>> = {
   unauthenticated: "access-refused",
+  token_expired: "access-refused",
   forbidden: "access-refused",
+  banned: "removed",
+  room_locked: "room-locked",
   no_room: "no-room",
   rate_limited: "server-busy",
   room_full: "room-full",
   server_busy: "server-busy",
   internal: "server-busy",
+};
+
+/** What is said of refusals that others share a code with. */
+const MESSAGE_OF_REFUSAL: Partial<Record<ErrorCode, string>> = {
+  token_expired: "Your pass for this room has expired. Ask for a new one.",
+  banned: "You were banned from this room.",
 };
 
 /** A request that the server refused. */
@@ -37,7 +46,10 @@ export class Refused extends TacetError {
 
   constructor(reason: ErrorCode) {
     const code = CODE_OF_REFUSAL[reason];
-    super(code ?? "protocol", code === undefined ? `The server rejected a request (${reason}).` : undefined);
+    super(
+      code ?? "protocol",
+      code === undefined ? `The server rejected a request (${reason}).` : MESSAGE_OF_REFUSAL[reason],
+    );
     this.reason = reason;
   }
 }

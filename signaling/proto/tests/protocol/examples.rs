@@ -1,12 +1,12 @@
 //! An example of each message, in the order of the types.
 
 use tacet_proto::{
-    CallId, ClientEnvelope, ClientMessage as C, ErrorCode, PROTOCOL, ParticipantId, RoomId, Seat, ServerEnvelope,
+    CallId, ClientEnvelope, ClientMessage as C, ErrorCode, PROTOCOL, ParticipantId, Role, RoomId, Seat, ServerEnvelope,
     ServerMessage as S, SessionId, TrackId,
     bytes::{Base64, Fixed},
     client::{
-        Ack, Announce, ClientTransport, Credential, Empty, Hello, Join, Layers, Ping, Publish, SlotsReady, Speech,
-        Subscribe, Tile, TrackRef, Unsubscribe,
+        Ack, Announce, Assign, ClientTransport, Credential, Empty, Hand, Hello, Join, Layers, Lock, Ping, Publish,
+        SlotsReady, Speech, Subscribe, Target, Tile, TrackRef, Unsubscribe,
     },
     encoding::Encoding,
     layers::{Downlink, DownlinkCause, Layer, LayerReason, SlotLayer, TrackWant, Want},
@@ -17,8 +17,9 @@ use tacet_proto::{
     },
     resume::{Continues, Expected, Resume, Tokens},
     server::{
-        Bye, ByeReason, Challenge, ErrorMessage, Joined, Limits, Ok, Pong, Published, Roster, RosterEntry,
-        ServerTransport, Slots, Speaker, Speakers, Tracks, TransportState, TransportStateChange, Welcome,
+        Bye, ByeReason, Challenge, ErrorMessage, Joined, Limits, MuteRequest, Ok, Policy, Pong, Published, RoleChange,
+        Roster, RosterEntry, ServerTransport, Slots, Speaker, Speakers, Tracks, TransportState, TransportStateChange,
+        Welcome,
     },
 };
 
@@ -100,6 +101,13 @@ pub(crate) fn of_client() -> Vec<ClientEnvelope> {
         C::Heartbeat(Empty {}),
         C::Away(Empty {}),
         C::IceRestart(Empty {}),
+        C::Hand(Hand { raised: true }),
+        C::MuteRequest(Target { participant: BOB }),
+        C::Kick(Target { participant: BOB }),
+        C::Ban(Target { participant: BOB }),
+        C::Lock(Lock { locked: true }),
+        C::Role(Assign { participant: BOB, role: Role::Moderator }),
+        C::End(Empty {}),
         C::Ping(Ping { ms: 81_234 }),
         C::Leave(Empty {}),
     ];
@@ -117,6 +125,8 @@ fn welcome() -> Welcome {
         call: CallId(Fixed([0x44; 16])),
         session: SessionId(Fixed([0x55; 16])),
         continues: Continues::Nothing,
+        role: Role::Speaker,
+        capabilities: Role::Speaker.capabilities(),
         tokens: tokens(),
         time: 1_800_000_000_000,
         limits: Limits { rate: MESSAGES_PER_WINDOW as u32, bytes: MAX_MESSAGE_BYTES as u32 },
@@ -143,8 +153,9 @@ fn welcome() -> Welcome {
 type Example = (S, Option<u32>);
 
 /// As many messages as a client might receive in a call, in the order of the types.
-fn server_messages() -> [Example; 17] {
-    let entry = |participant, seat, away| RosterEntry { participant, seat: Seat(seat), away };
+fn server_messages() -> [Example; 20] {
+    let entry =
+        |participant, seat, away| RosterEntry { participant, seat: Seat(seat), away, role: Role::Speaker, hand: away };
     let ice = ServerIce {
         ufrag: "k3Pf".to_owned(),
         pwd: "0pYqk2u8m1nB7wXz4rT6vC9e".to_owned(),
@@ -161,6 +172,7 @@ fn server_messages() -> [Example; 17] {
                 rev: 5,
                 roster: vec![entry(BOB, 1, false)],
                 tracks: vec![camera(false)],
+                policy: Policy { locked: false },
                 gathering: false,
                 tokens: Some(tokens()),
             }),
@@ -212,8 +224,18 @@ fn server_messages() -> [Example; 17] {
         (S::Downlink(Downlink { kbps: 1_900, wanted_kbps: 1_500, queue_ms: 4, cause: DownlinkCause::Limited }), None),
         (S::TransportState(TransportStateChange { state: TransportState::Connected }), None),
         (S::Speakers(Speakers { speakers: vec![Speaker { participant: BOB, level: 31 }] }), None),
+        (
+            S::Role(RoleChange {
+                role: Role::Listener,
+                capabilities: Role::Listener.capabilities(),
+                withdrawn: vec![CAMERA],
+            }),
+            None,
+        ),
+        (S::MuteRequest(MuteRequest { by: BOB }), None),
+        (S::Policy(Policy { locked: true }), None),
         (S::Ok(Ok {}), Some(10)),
-        (S::Pong(Pong { ms: 81_234, tokens: Some(tokens()) }), Some(19)),
+        (S::Pong(Pong { ms: 81_234, tokens: Some(tokens()) }), Some(26)),
         (S::Bye(Bye { reason: ByeReason::Restart }), None),
         (
             S::Error(ErrorMessage {

@@ -79,10 +79,11 @@ fn without_line_breaks(value: Value) -> Value {
 
 /// The text of a doc comment for readers of the protocol: a constant is its value, a type its name.
 fn plain(text: &str) -> String {
-    use tacet_proto::{PROTOCOL, binary, client, encoding, layers};
+    use tacet_proto::{PROTOCOL, binary, client, encoding, layers, limits};
     let constants = [
         ("crate::binary::ANNOUNCE_BYTES", binary::ANNOUNCE_BYTES.to_string()),
         ("crate::binary::MAX_DISPLAY_BYTES", binary::MAX_DISPLAY_BYTES.to_string()),
+        ("crate::limits::MAX_ROOM_TOKEN_BYTES", limits::MAX_ROOM_TOKEN_BYTES.to_string()),
         ("MAX_EXPECTED", client::MAX_EXPECTED.to_string()),
         ("MAX_ENCODINGS", encoding::MAX_ENCODINGS.to_string()),
         ("MAX_TILES", layers::MAX_TILES.to_string()),

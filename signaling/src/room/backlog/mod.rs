@@ -31,7 +31,7 @@ use tacet_proto::{
     limits::MAX_MESSAGE_BYTES,
     media::{SlotContent, SlotTrack, Track},
     resume::MAX_TOKENS_JSON_BYTES,
-    server::{Joined, Roster, RosterEntry, Tracks},
+    server::{Joined, Policy, Roster, RosterEntry, Tracks},
 };
 
 /// Minimum time between two deliveries of changes. The first change after a quiet period is sent at once.
@@ -108,15 +108,16 @@ impl Backlog {
     }
 
     /// A participant joined.
-    pub(super) fn arrived(&mut self, now: Instant, participant: ParticipantId, announced: Announced, away: bool) {
-        self.arrived.insert(participant, RosterEntry { participant, seat: announced.seat, away });
+    pub(super) fn arrived(&mut self, now: Instant, entry: RosterEntry, announced: Announced) {
+        let participant = entry.participant;
+        self.arrived.insert(participant, entry);
         self.renewals.remove(participant);
         self.newcomers.insert(participant, announced);
         self.touch(now);
     }
 
-    /// A participant went away or is back.
-    pub(super) fn presence(&mut self, now: Instant, entry: RosterEntry) {
+    /// A participant went away or is back, or something else of what the roster says of it is new.
+    pub(super) fn entry_changed(&mut self, now: Instant, entry: RosterEntry) {
         match self.arrived.get_mut(&entry.participant) {
             Some(arrived) => *arrived = entry,
             None => {
@@ -216,12 +217,12 @@ impl Backlog {
 
     /// Returns the answer to `join`, with as much of roster and tracks as fits beside the tokens that are added to it; the rest
     /// stays in the backlog.
-    pub(super) fn joined(&mut self, seat: Seat, gathering: bool) -> Joined {
+    pub(super) fn joined(&mut self, seat: Seat, policy: Policy, gathering: bool) -> Joined {
         let mut page = Page::beside(MAX_TOKENS_JSON_BYTES);
         let roster = take(&mut self.arrived, &mut page);
         let tracks = take_tracks(&mut self.tracks_added, &self.arrived, &mut page);
         self.roster_rev = self.roster_rev.wrapping_add(1);
-        Joined { seat, rev: self.roster_rev, roster, tracks, gathering, tokens: None }
+        Joined { seat, rev: self.roster_rev, roster, tracks, policy, gathering, tokens: None }
     }
 
     /// Passes everything that is due to `send`, in the order in which a client needs it and within the budget.
@@ -450,12 +451,17 @@ mod tests {
     use super::*;
     use budget::MESSAGES_PER_SECOND;
     use tacet_proto::{
-        ServerEnvelope,
+        Role, ServerEnvelope,
         binary::{ANNOUNCE_BYTES, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary, WANTED_KEY_BYTES},
         bytes::Base64,
         media::{Codec, Kind, Source},
         resume::{MAX_TOKEN_BYTES, Tokens},
     };
+
+    /// A participant as the roster says it.
+    fn entry_of(participant: ParticipantId, seat: u16) -> RosterEntry {
+        RosterEntry { participant, seat: Seat(seat), away: false, role: Role::Speaker, hand: false }
+    }
 
     fn announced(seat: u16) -> Announced {
         Announced { seat: Seat(seat), announce: vec![1; ANNOUNCE_BYTES].into(), display: vec![2; 40].into() }
@@ -493,10 +499,10 @@ mod tests {
     #[test]
     fn first_change_is_due_at_once_and_the_next_after_a_gap() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.arrived(now, ParticipantId(1), announced(1), false);
+        backlog.arrived(now, entry_of(ParticipantId(1), 1), announced(1));
         assert_eq!(backlog.due(), Some(now));
         assert_eq!(deliver(&mut backlog, now).len(), 2, "roster and announce");
-        backlog.arrived(now, ParticipantId(2), announced(2), false);
+        backlog.arrived(now, entry_of(ParticipantId(2), 2), announced(2));
         assert_eq!(backlog.due(), Some(now + CHANGE_GAP));
     }
 
@@ -513,7 +519,13 @@ mod tests {
     }
 
     fn entry(participant: u32, seat: u16, away: bool) -> RosterEntry {
-        RosterEntry { participant: ParticipantId(participant), seat: Seat(seat), away }
+        RosterEntry {
+            participant: ParticipantId(participant),
+            seat: Seat(seat),
+            away,
+            role: Role::Speaker,
+            hand: false,
+        }
     }
 
     fn rosters(sent: Vec<Outgoing>) -> Vec<Roster> {
@@ -527,7 +539,7 @@ mod tests {
     #[test]
     fn leave_is_sent_even_if_the_join_was_not() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.arrived(now, ParticipantId(1), announced(1), false);
+        backlog.arrived(now, entry_of(ParticipantId(1), 1), announced(1));
         backlog.left(now, ParticipantId(1), None);
         let sent = deliver(&mut backlog, now);
         assert_eq!(sent.len(), 1, "no announce of a participant that has left");
@@ -538,7 +550,7 @@ mod tests {
     fn return_as_the_same_participant_is_a_leave_and_then_a_join() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         backlog.left(now, ParticipantId(1), None);
-        backlog.arrived(now, ParticipantId(1), announced(7), false);
+        backlog.arrived(now, entry_of(ParticipantId(1), 7), announced(7));
         let sent = deliver(&mut backlog, now);
         assert!(matches!(&sent[..], [Outgoing::Message { .. }, Outgoing::Binary(_)]), "the roster comes first");
         let expected = Roster { add: vec![entry(1, 7, false)], del: vec![ParticipantId(1)], ..roster(1) };
@@ -546,7 +558,7 @@ mod tests {
         // Also where the leaves alone fill several messages.
         for id in 1..5_000 {
             backlog.left(now, ParticipantId(u32::MAX - id), None);
-            backlog.arrived(now, ParticipantId(u32::MAX - id), announced(7), false);
+            backlog.arrived(now, entry_of(ParticipantId(u32::MAX - id), 7), announced(7));
         }
         let (mut left, mut now) = (BTreeSet::new(), now);
         while let Some(due) = backlog.due() {
@@ -561,10 +573,10 @@ mod tests {
     #[test]
     fn last_presence_is_sent_once() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.arrived(now, ParticipantId(1), announced(1), false);
+        backlog.arrived(now, entry_of(ParticipantId(1), 1), announced(1));
         for away in [true, false, true] {
-            backlog.presence(now, entry(1, 1, away));
-            backlog.presence(now, entry(2, 2, away));
+            backlog.entry_changed(now, entry(1, 1, away));
+            backlog.entry_changed(now, entry(2, 2, away));
         }
         let expected = Roster { add: vec![entry(1, 1, true)], upd: vec![entry(2, 2, true)], ..roster(1) };
         assert_eq!(rosters(deliver(&mut backlog, now)), [expected]);
@@ -616,7 +628,7 @@ mod tests {
     fn key_waits_for_the_announce_of_its_sender() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         key(&mut backlog, now, 1, 7);
-        backlog.arrived(now, ParticipantId(1), announced(1), false);
+        backlog.arrived(now, entry_of(ParticipantId(1), 1), announced(1));
         let sent = deliver(&mut backlog, now);
         assert!(matches!(&sent[..], [Outgoing::Message { .. }, Outgoing::Binary(_), Outgoing::Binary(_)]));
         assert_eq!(keys(&sent[2..]), [(1, 7)]);
@@ -667,7 +679,7 @@ mod tests {
         let (mut last, mut longest) = (BTreeMap::new(), Duration::ZERO);
         for step in 0..5_000u32 {
             let now = start + step * Duration::from_millis(1);
-            backlog.arrived(now, ParticipantId(1_000 + step), announced(9), false);
+            backlog.arrived(now, entry_of(ParticipantId(1_000 + step), 9), announced(9));
             key(&mut backlog, now, step % 7, 1);
             backlog.key_request(now, Seat((step % 7) as u16), vec![WantedKey([7; WANTED_KEY_BYTES])]);
             backlog.track_added(now, Track { participant: ParticipantId(2), ..track(step, false) });
@@ -714,10 +726,10 @@ mod tests {
     fn large_room_is_sent_in_bounded_messages_at_a_bounded_rate() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         for i in 0..4_000 {
-            backlog.arrived(start, ParticipantId(u32::MAX - 5_000 + i), announced(4_095), false);
+            backlog.arrived(start, entry_of(ParticipantId(u32::MAX - 5_000 + i), 4_095), announced(4_095));
             backlog.track_added(start, track(u32::MAX - 5_000 + i, false));
         }
-        let mut joined = backlog.joined(Seat(0), false);
+        let mut joined = backlog.joined(Seat(0), Policy::default(), false);
         let token = || Base64(vec![7; MAX_TOKEN_BYTES]);
         joined.tokens = Some(Tokens { session: token(), reload: token() });
         let message = ServerMessage::Joined(joined.clone());

@@ -306,6 +306,17 @@ impl World {
             MessageType::Heartbeat => ClientMessage::Heartbeat(Empty {}),
             MessageType::Away => ClientMessage::Away(Empty {}),
             MessageType::IceRestart => ClientMessage::IceRestart(Empty {}),
+            MessageType::Hand => ClientMessage::Hand(Hand { raised: number % 2 == 0 }),
+            MessageType::MuteRequest => {
+                ClientMessage::MuteRequest(Target { participant: ParticipantId(1 + (number % 4) as u32) })
+            }
+            MessageType::Kick => ClientMessage::Kick(Target { participant: ParticipantId(1 + (number % 4) as u32) }),
+            MessageType::Ban => ClientMessage::Ban(Target { participant: ParticipantId(1 + (number % 4) as u32) }),
+            MessageType::Lock => ClientMessage::Lock(Lock { locked: number % 2 == 0 }),
+            MessageType::Role => {
+                ClientMessage::Role(Assign { participant: ParticipantId(1 + (number % 4) as u32), role: Role::Host })
+            }
+            MessageType::End => ClientMessage::End(Empty {}),
             MessageType::Ping => ClientMessage::Ping(Ping { ms: 1 }),
             MessageType::Leave => {
                 // One address makes ten connections a second.

@@ -140,12 +140,19 @@ fn claims(story: &Story, kind: MessageType) -> Vec<Claim> {
         MessageType::Unsubscribe => vec![],
         // Its clock is sent back to it and to no one else.
         MessageType::Ping => vec![],
+        // Guests may do none of these; see `roles`.
+        MessageType::MuteRequest | MessageType::Kick | MessageType::Ban | MessageType::Lock | MessageType::Role => {
+            vec![]
+        }
         // They have no fields.
         MessageType::Resync
         | MessageType::Heartbeat
         | MessageType::Away
         | MessageType::IceRestart
+        | MessageType::End
         | MessageType::Leave => vec![],
+        // It says nothing of another.
+        MessageType::Hand => vec![],
         // See `wrong_header_of_a_key_batch_is_refused` and `key_request_for_own_keys_is_refused`.
         MessageType::KeyBatch | MessageType::KeyRequest => vec![],
     }

@@ -54,7 +54,10 @@ fn join_announces_members_to_each_other() {
         panic!("{joiner:?}")
     };
     assert_eq!((seat, rev, tracks.len()), (&Seat(1), &1, 0));
-    assert_eq!(roster, &[RosterEntry { participant: ParticipantId(1), seat: Seat(0), away: false }]);
+    assert_eq!(
+        roster,
+        &[RosterEntry { participant: ParticipantId(1), seat: Seat(0), away: false, role: Role::Speaker, hand: false }]
+    );
     let announce = joiner.iter().find_map(|outgoing| match outgoing {
         Outgoing::Binary(bytes) => Some(bytes.clone()),
         Outgoing::Message { .. } => None,
@@ -70,7 +73,10 @@ fn join_announces_members_to_each_other() {
         panic!("{present:?}")
     };
     assert_eq!((roster.rev, roster.full), (2, false));
-    assert_eq!(roster.add, [RosterEntry { participant: ParticipantId(2), seat: Seat(1), away: false }]);
+    assert_eq!(
+        roster.add,
+        [RosterEntry { participant: ParticipantId(2), seat: Seat(1), away: false, role: Role::Speaker, hand: false }]
+    );
     let Ok((_, ServerBinary::Announces(entries))) = binary::parse_server(announce) else { panic!() };
     assert_eq!((entries[0].participant, entries[0].display), (ParticipantId(2), &[2; 40][..]));
 }

@@ -178,7 +178,7 @@ impl World {
         self.next_id += 1;
         let entered = match self.story.enter_as(entry, fresh) {
             Ok(entered) => entered,
-            Err(NotResumable) => {
+            Err(_) => {
                 let Some((claims, _)) = self.clients[i].token else { panic!("a newcomer was refused") };
                 let reload = self.clients[i].state == State::Reloading && absent > 29 * SECOND;
                 assert!(reload || self.story.room.call != Some(claims.call), "{absent:?}: {entry:?}");

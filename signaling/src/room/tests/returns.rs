@@ -94,7 +94,7 @@ fn same_process_after_the_hold_is_the_same_participant() {
     assert_eq!((entered.continues, entered.participant), (Continues::Participant, ParticipantId(2)));
     assert_ne!(seat(&mut story, 2), claims.seat);
     assert_eq!(seen(&mut story), [("join", 2)]);
-    assert_eq!(story.enter_as(session(claims), 51), Err(NotResumable), "another session has its place");
+    assert_eq!(story.enter_as(session(claims), 51), Err(NotEntered::NotResumable), "another session has its place");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn reload_is_one_leave_and_one_join() {
         assert_eq!(entered.continues, Continues::Participant);
         assert_ne!(seat(&mut story, 2), claims.seat);
         assert_eq!(seen(&mut story), [("leave", 2), ("join", 2)], "after {seconds} s");
-        assert_eq!(story.enter_as(reload(claims), 52), Err(NotResumable), "one use");
+        assert_eq!(story.enter_as(reload(claims), 52), Err(NotEntered::NotResumable), "one use");
     }
 }
 
@@ -158,7 +158,7 @@ fn reload_after_half_a_minute_is_refused() {
     let (mut story, claims) = story();
     story.ask(2, ClientMessage::Away(Empty {}));
     story.pass(31 * SECOND);
-    assert_eq!(story.enter_as(reload(claims), 50), Err(NotResumable));
+    assert_eq!(story.enter_as(reload(claims), 50), Err(NotEntered::NotResumable));
     assert_eq!(story.enter_as(session(claims), 50).unwrap().continues, Continues::Participant, "with a proof it may");
 }
 
@@ -169,18 +169,18 @@ fn refused_are_other_calls_goodbyes_and_other_devices() {
     let other_device = Claims { device: Some([9; 32]), ..claims };
     let other_session = Claims { session: SessionId(Fixed([9; 16])), ..claims };
     for claims in [other_call, other_device, other_session] {
-        assert_eq!(story.enter_as(session(claims), 50), Err(NotResumable));
+        assert_eq!(story.enter_as(session(claims), 50), Err(NotEntered::NotResumable));
     }
     for claims in [other_call, other_session] {
-        assert_eq!(story.enter_as(reload(claims), 50), Err(NotResumable));
+        assert_eq!(story.enter_as(reload(claims), 50), Err(NotEntered::NotResumable));
     }
     story.ask(2, ClientMessage::Leave(Empty {}));
-    assert_eq!(story.enter_as(session(claims), 50), Err(NotResumable));
-    assert_eq!(story.enter_as(reload(claims), 50), Err(NotResumable));
+    assert_eq!(story.enter_as(session(claims), 50), Err(NotEntered::NotResumable));
+    assert_eq!(story.enter_as(reload(claims), 50), Err(NotEntered::NotResumable));
     story.leave(1);
     assert_eq!(story.ended.len(), 1);
     story.enter(3);
-    assert_eq!(story.enter_as(session(claims), 50), Err(NotResumable), "in another call");
+    assert_eq!(story.enter_as(session(claims), 50), Err(NotEntered::NotResumable), "in another call");
 }
 
 /// A restarted server: the first story's call goes on in a second one.
@@ -309,7 +309,7 @@ fn old_token_names_no_seat_after_a_restart() {
     let (mut story, claims) = restarted(&[1, 2]);
     let old = |claims| Entry::Session { claims, covered: false, recent: false };
     assert_eq!(story.enter_as(old(claims[0]), 50).unwrap().continues, Continues::Participant);
-    assert_eq!(story.enter_as(Entry::Reload { claims: claims[1], recent: false }, 51), Err(NotResumable));
+    assert_eq!(story.enter_as(Entry::Reload { claims: claims[1], recent: false }, 51), Err(NotEntered::NotResumable));
 }
 
 /// The others have replaced the keys of a session that ended, and would not open its frames.
@@ -336,5 +336,5 @@ fn call_without_anyone_back_ends() {
     story.pass(GATHERING);
     assert!(story.room.is_empty());
     assert_eq!(story.ended, [claims[0].call]);
-    assert_eq!(story.enter_as(session(claims[0]), 50), Err(NotResumable));
+    assert_eq!(story.enter_as(session(claims[0]), 50), Err(NotEntered::NotResumable));
 }

@@ -18,7 +18,7 @@ mod receiving;
 
 use super::{
     disconnect::{ConnectionEnd, DisconnectReason},
-    event::RemoteTrack,
+    event::{ClientEvent, RemoteTrack},
     media_receiver::MediaReceiver,
     path_state::PathState,
     repair::Recovery,
@@ -199,6 +199,9 @@ impl<G: Engine> Connection<G> {
             CallEvent::ProblemSolved { participant, problem } => session.problem_solved(participant, problem),
             CallEvent::CallCode(code) => session.set_call_code(code),
             CallEvent::Speakers(speakers) => session.active_speakers(&speakers),
+            CallEvent::Role(change) => self.on_role(&change, session)?,
+            CallEvent::MuteRequested(by) => session.events().emit(ClientEvent::MuteRequested(by)),
+            CallEvent::Locked(locked) => session.events().emit(ClientEvent::RoomLocked(locked)),
             CallEvent::Refused { re, error } => self.on_refused(re, &error, session)?,
         }
         Ok(())

@@ -21,7 +21,7 @@ use tacet_proto::{
     ErrorCode, TrackId,
     layers::TrackWant,
     media::{Codec, Source},
-    server::ErrorMessage,
+    server::{ErrorMessage, RoleChange},
 };
 
 /// Number of refused ICE restarts in a row after which the server has no transport to restart.
@@ -199,16 +199,37 @@ impl<G: Engine> Connection<G> {
             tracing::warn!(code = ?error.code, detail = error.detail, "the server refused a request");
             return Ok(());
         };
+        Self::end_publication(&mut self.call, sender, error.code, session)
+    }
+
+    /// This client has another role. What it may no longer publish is not published again by itself once it may: that is up
+    /// to its user.
+    pub(super) fn on_role(&mut self, change: &RoleChange, session: &mut SessionState) -> Result<(), ConnectionEnd> {
+        let RoleChange { role, capabilities, withdrawn } = change;
+        session.events().emit(ClientEvent::RoleChanged { role: *role, capabilities: *capabilities });
+        for sender in self.senders.iter_mut().filter(|sender| sender.track.is_some_and(|id| withdrawn.contains(&id))) {
+            Self::end_publication(&mut self.call, sender, ErrorCode::Forbidden, session)?;
+        }
+        Ok(())
+    }
+
+    /// The server does not forward a track.
+    fn end_publication(
+        call: &mut Call,
+        sender: &mut TrackSender,
+        code: ErrorCode,
+        session: &mut SessionState,
+    ) -> Result<(), ConnectionEnd> {
         let (source, codec) = (sender.source, sender.codec);
         sender.reset_publication();
-        sender.refused = Some(error.code);
-        self.call.close_stream(sender.stream_id())?;
+        sender.refused = Some(code);
+        call.close_stream(sender.stream_id())?;
         for track in session.local_tracks().iter() {
             if (track.source(), track.codec()) == (source, codec) {
-                track.set_state(TrackState::Refused(error.code));
+                track.set_state(TrackState::Refused(code));
             }
         }
-        session.events().emit(ClientEvent::PublicationRefused { source, code: error.code });
+        session.events().emit(ClientEvent::PublicationRefused { source, code });
         Ok(())
     }
 

@@ -1,0 +1,89 @@
+//! Who may come in: bans, and the lock.
+//!
+//! A lock keeps out newcomers alone. Those who were in the call and prove it return; those that may moderate come in, to unlock.
+
+use super::{Room, Standing};
+use std::collections::BTreeSet;
+use tacet_proto::{Capability, Role};
+
+/// Maximum number of bans of a room.
+pub(super) const MAX_BANS: usize = 1_024;
+
+/// What a room refuses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ban {
+    /// The device of this public key.
+    Device([u8; 32]),
+    /// Holders of this token.
+    Token([u8; 16]),
+    /// Holders of tokens for this identity.
+    Identity(String),
+}
+
+/// Who may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomPolicy {
+    /// What guests by link are; without, they do not come in.
+    pub guests: Option<Role>,
+    /// Whether newcomers are kept out.
+    pub locked: bool,
+}
+
+impl Default for RoomPolicy {
+    fn default() -> Self {
+        Self { guests: Some(Role::Speaker), locked: false }
+    }
+}
+
+/// Who may come in, as the room's record says it.
+#[derive(Clone, Debug, Default)]
+pub struct Admittance {
+    /// The policy.
+    pub policy: RoomPolicy,
+    /// What it refuses.
+    pub bans: BTreeSet<Ban>,
+}
+
+/// Why a newcomer is kept out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeptOut {
+    Locked,
+    Banned,
+}
+
+impl Admittance {
+    /// Whether someone may come in who shows that they were here.
+    pub(super) fn is_banned(&self, standing: &Standing) -> bool {
+        standing.holder.as_ref().is_some_and(|holder| {
+            let identity = holder.identity.clone().map(Ban::Identity);
+            self.bans.contains(&Ban::Token(holder.token)) || identity.is_some_and(|ban| self.bans.contains(&ban))
+        })
+    }
+
+    /// Whether a newcomer may come in.
+    pub(super) fn check(&self, standing: &Standing) -> Result<(), KeptOut> {
+        if self.is_banned(standing) {
+            return Err(KeptOut::Banned);
+        }
+        if self.policy.locked && !standing.capabilities().has(Capability::Moderate) {
+            return Err(KeptOut::Locked);
+        }
+        Ok(())
+    }
+}
+
+impl Room {
+    /// Whether a device is banned.
+    pub(super) fn is_device_banned(&self, device: &[u8; 32]) -> bool {
+        self.admittance.bans.contains(&Ban::Device(*device))
+    }
+
+    /// The bans that keep out a participant, as far as the room can know it again.
+    pub(super) fn bans_of(&self, participant: tacet_proto::ParticipantId) -> Vec<Ban> {
+        let device = self.members.get(&participant).map(|member| Ban::Device(*member.identity.device()));
+        let holder = self.guests.get(&participant).and_then(|guest| guest.standing.holder.as_ref());
+        let token = holder.map(|holder| Ban::Token(holder.token));
+        let identity = holder.and_then(|holder| holder.identity.clone()).map(Ban::Identity);
+        [device, token, identity].into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,251 @@
+//! What moderators and hosts do to others: asking for silence, removing, banning, locking, changing roles, ending.
+//!
+//! A change takes effect in the room at once, is written into the room's record, and is answered then
+//! ([`Output::Record`](super::Output::Record)). Those who moderate are acted on by hosts alone.
+
+use super::{
+    Answer, DONE, Refusal, Room, RoomPolicy,
+    admittance::{Ban, MAX_BANS},
+    authorized::{Authorized, Manages, Moderates, Present},
+    refusal, wake,
+};
+use sfu_api::Command;
+use std::time::Instant;
+use tacet_proto::{
+    CallId, Capability, CloseCode, ErrorCode, ParticipantId, Role, ServerMessage,
+    client::{Assign, Hand, Lock, Target},
+    server::{MuteRequest, Policy, RoleChange},
+};
+
+/// A change of a room's record that is written before it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A participant of a call does not return to it, and these are refused from now on.
+    Removed {
+        /// The call.
+        call: CallId,
+        /// The participant.
+        participant: ParticipantId,
+        /// What is refused.
+        bans: Vec<Ban>,
+        /// Whether the room is locked.
+        locked: bool,
+    },
+    /// The room is locked, or unlocked.
+    Locked(bool),
+    /// A participant of a call has another role.
+    Role {
+        /// The call.
+        call: CallId,
+        /// The participant.
+        participant: ParticipantId,
+        /// Its role.
+        role: Role,
+    },
+}
+
+/// Who asks for a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A participant, by a request of this number.
+    Member(ParticipantId, Option<u32>),
+    /// The operator.
+    Operator,
+}
+
+impl Room {
+    pub(super) fn raise_hand(&mut self, now: Instant, by: Authorized<Present>, hand: Hand) -> Result<Answer, Refusal> {
+        let from = by.participant();
+        let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
+        if std::mem::replace(&mut member.hand, hand.raised) != hand.raised {
+            self.tell_entry(now, from);
+        }
+        Ok(DONE)
+    }
+
+    pub(super) fn request_mute(
+        &mut self,
+        now: Instant,
+        by: Authorized<Moderates>,
+        Target { participant }: Target,
+    ) -> Result<Answer, Refusal> {
+        self.check_target(&by, participant)?;
+        self.notify(now, participant, ServerMessage::MuteRequest(MuteRequest { by: by.participant() }));
+        Ok(DONE)
+    }
+
+    pub(super) fn kick(
+        &mut self,
+        now: Instant,
+        by: Authorized<Moderates>,
+        re: Option<u32>,
+        Target { participant }: Target,
+    ) -> Result<Answer, Refusal> {
+        self.check_target(&by, participant)?;
+        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, Vec::new());
+        Ok(None)
+    }
+
+    pub(super) fn ban(
+        &mut self,
+        now: Instant,
+        by: Authorized<Moderates>,
+        re: Option<u32>,
+        Target { participant }: Target,
+    ) -> Result<Answer, Refusal> {
+        self.check_target(&by, participant)?;
+        let bans = self.bans_of(participant);
+        if self.admittance.bans.len().saturating_add(bans.len()) > MAX_BANS {
+            return Err(refusal(ErrorCode::ServerBusy, "the room has as many bans as it may: remove the participant"));
+        }
+        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, bans);
+        Ok(None)
+    }
+
+    pub(super) fn lock(
+        &mut self,
+        now: Instant,
+        by: Authorized<Moderates>,
+        re: Option<u32>,
+        Lock { locked }: Lock,
+    ) -> Result<Answer, Refusal> {
+        if self.admittance.policy.locked == locked {
+            return Ok(DONE);
+        }
+        self.set_locked(now, locked);
+        self.outputs.record(Asker::Member(by.participant(), re), Change::Locked(locked), None);
+        Ok(None)
+    }
+
+    pub(super) fn assign(
+        &mut self,
+        now: Instant,
+        by: Authorized<Moderates>,
+        re: Option<u32>,
+        Assign { participant, role }: Assign,
+    ) -> Result<Answer, Refusal> {
+        let from = by.participant();
+        if participant != from {
+            self.check_target(&by, participant)?;
+        } else if !self.members.contains_key(&participant) {
+            return Err(refusal(ErrorCode::NoParticipant, "there is no such participant"));
+        }
+        let (before, call) = match (self.guests.get(&participant), self.call) {
+            (Some(guest), Some(call)) => (guest.standing.role, call),
+            _ => return Err(refusal(ErrorCode::NoParticipant, "there is no such participant")),
+        };
+        if role == before {
+            return Ok(DONE);
+        }
+        // A moderator may step down, and neither up nor beside.
+        if role >= Role::Moderator && !self.may(from, Capability::Manage) {
+            return Err(refusal(ErrorCode::Forbidden, "only hosts make moderators and hosts"));
+        }
+        self.set_role(now, participant, role);
+        self.outputs.record(Asker::Member(from, re), Change::Role { call, participant, role }, None);
+        Ok(None)
+    }
+
+    /// Ends the room for all, once that is written.
+    pub(super) fn end_for_all(&mut self, by: Authorized<Manages>, re: Option<u32>) -> Result<Answer, Refusal> {
+        self.outputs.end_room(by.participant(), re);
+        Ok(None)
+    }
+
+    /// The operator removes a participant. Returns whether there is one.
+    pub fn remove_by_operator(&mut self, now: Instant, participant: ParticipantId, ban: bool) -> bool {
+        if !self.guests.contains_key(&participant) {
+            return false;
+        }
+        let mut bans = if ban { self.bans_of(participant) } else { Vec::new() };
+        bans.truncate(MAX_BANS.saturating_sub(self.admittance.bans.len()));
+        self.remove_for_good(now, Asker::Operator, participant, bans);
+        self.settle(now);
+        true
+    }
+
+    /// The operator has changed who may come in.
+    pub fn set_policy(&mut self, now: Instant, policy: RoomPolicy) {
+        self.admittance.policy.guests = policy.guests;
+        self.set_locked(now, policy.locked);
+        self.settle(now);
+    }
+
+    /// Whether a member may act on another participant.
+    fn check_target(&self, by: &Authorized<Moderates>, target: ParticipantId) -> Result<(), Refusal> {
+        if target == by.participant() {
+            return Err(refusal(ErrorCode::BadMessage, "participant: names its sender"));
+        }
+        if !self.members.contains_key(&target) {
+            return Err(refusal(ErrorCode::NoParticipant, "there is no such participant"));
+        }
+        if self.may(target, Capability::Moderate) && !self.may(by.participant(), Capability::Manage) {
+            return Err(refusal(ErrorCode::Forbidden, "only hosts act on moderators and hosts"));
+        }
+        Ok(())
+    }
+
+    /// Removes a participant at once; its connection is closed when that is written.
+    fn remove_for_good(&mut self, now: Instant, asker: Asker, participant: ParticipantId, bans: Vec<Ban>) {
+        let Some(call) = self.call else { return };
+        // Someone who was banned can come back by link as someone else.
+        let banned = !bans.is_empty();
+        if banned && self.admittance.policy.guests.is_some() && !self.admittance.policy.locked {
+            self.set_locked(now, true);
+        }
+        self.admittance.bans.extend(bans.iter().cloned());
+        self.gone.insert(participant);
+        self.free(now, participant);
+        self.send_leave(now, participant);
+        self.departed.remove(participant);
+        let locked = self.admittance.policy.locked;
+        let change = Change::Removed { call, participant, bans, locked };
+        let reason = if banned { "a moderator has banned you" } else { "a moderator has removed you" };
+        self.outputs.record(asker, change, Some((participant, CloseCode::Removed, reason)));
+        self.end_deserted_call();
+    }
+
+    fn set_locked(&mut self, now: Instant, locked: bool) {
+        if std::mem::replace(&mut self.admittance.policy.locked, locked) == locked {
+            return;
+        }
+        let members: Vec<_> = self.members.keys().copied().collect();
+        for member in members {
+            self.notify(now, member, ServerMessage::Policy(Policy { locked }));
+        }
+    }
+
+    /// Assigns another role to a participant. What it may not publish any more is withdrawn before anything else happens.
+    fn set_role(&mut self, now: Instant, participant: ParticipantId, role: Role) {
+        let Some(guest) = self.guests.get_mut(&participant) else { return };
+        guest.standing.role = role;
+        let capabilities = guest.standing.capabilities();
+        self.assigned.insert(participant, role);
+        let own = self.tracks.values().filter(|published| published.track.participant == participant);
+        let lost = own.filter(|published| !capabilities.has(Capability::to_publish(published.track.source)));
+        let withdrawn: Vec<_> = lost.map(|published| published.track.track).collect();
+        for &track in &withdrawn {
+            self.withdraw(now, track);
+            self.outputs.command(Command::Unpublish { participant, track });
+        }
+        self.notify(now, participant, ServerMessage::Role(RoleChange { role, capabilities, withdrawn }));
+        self.tell_entry(now, participant);
+    }
+
+    /// Sends a participant something that it has not asked for.
+    fn notify(&mut self, now: Instant, to: ParticipantId, message: ServerMessage) {
+        if let Some(member) = self.members.get_mut(&to) {
+            member.backlog.count(now);
+        }
+        self.send(to, None, message);
+    }
+
+    /// Tells the others what the roster says of a participant now.
+    pub(super) fn tell_entry(&mut self, now: Instant, participant: ParticipantId) {
+        let Some(entry) = self.roster_entry(participant) else { return };
+        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != participant) {
+            other.backlog.entry_changed(now, entry);
+            wake(&mut self.wake, other.backlog.due());
+        }
+    }
+}
