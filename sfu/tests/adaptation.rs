@@ -77,7 +77,7 @@ impl Call {
         let count = self.packets;
         let packets = unit.iter().enumerate().flat_map(|(layer, frame)| (1..=count).map(move |n| (layer, frame, n)));
         let packets = packets.map(|(layer, frame, n)| {
-            let mut frame = frame.clone();
+            let mut frame = *frame;
             frame.starts = n == 1;
             frame.ends = n == count;
             let mut descriptor = Vec::new();

@@ -178,8 +178,8 @@ async fn call_is_reported_from_its_beginning_to_its_end() {
     let mut kinds: Vec<_> = arrived.iter().map(Arrived::kind).collect();
     kinds.sort();
     assert_eq!(kinds, ["participant.joined", "participant.left", "room.ended", "room.started"]);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(secret["whsec_".len()..].as_bytes()).unwrap());
-    let public = BASE64.decode(public["whpk_".len()..].as_bytes()).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(&secret.as_bytes()["whsec_".len()..]).unwrap());
+    let public = BASE64.decode(&public.as_bytes()["whpk_".len()..]).unwrap();
     let joined = arrived.iter().find(|message| message.kind() == "participant.joined").unwrap().json();
     for message in &arrived {
         let (json, kind) = (message.json(), message.kind());

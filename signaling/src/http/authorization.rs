@@ -161,7 +161,7 @@ fn unauthorized(text: &str, challenge: &'static str) -> Response {
 /// RFC 6750 section 3.1.
 pub(super) fn missing_scope(scope: Scope) -> Response {
     let error = format!("the key lacks the scope {scope}");
-    let body = Problem { error, code: "missing_scope".into(), retry_ms: None, scope: Some(scope) };
+    let body = Problem { error, code: "missing_scope", retry_ms: None, scope: Some(scope) };
     let mut response = (StatusCode::FORBIDDEN, Json(body)).into_response();
     let challenge = format!("Bearer realm=\"tacet\", error=\"insufficient_scope\", scope=\"{scope}\"");
     if let Ok(challenge) = HeaderValue::from_str(&challenge) {

@@ -33,7 +33,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Box<Response>
                 "the request holds the link of a room, or its secret, which no server may learn: send the access hash. \
                     Regard the link as known, and create another room"
                     .to_owned(),
-            code: "link_in_request".into(),
+            code: "link_in_request",
             retry_ms: None,
             scope: None,
         };

@@ -68,8 +68,8 @@ fn entry(messages: &[ServerMessage], who: u32) -> Option<RosterEntry> {
         ServerMessage::Roster(roster) => Some(roster),
         _ => None,
     });
-    let entries = rosters.flat_map(|roster| roster.add.iter().chain(&roster.upd));
-    entries.filter(|entry| entry.participant == ParticipantId(who)).last().copied()
+    let mut entries = rosters.flat_map(|roster| roster.add.iter().chain(&roster.upd));
+    entries.rfind(|entry| entry.participant == ParticipantId(who)).copied()
 }
 
 /// What the room answers to a message of someone in this state: nothing wrong, or why not.
