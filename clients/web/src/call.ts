@@ -6,6 +6,7 @@ import { Connection, type ConnectionOptions } from "./connection.ts";
 import { type ConnectionStatus, connectedSince } from "./connection-status.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
 import { Emitter } from "./emitter.ts";
+import type { RoomToken } from "./entrance.ts";
 import { asTacetError, TacetError } from "./errors.ts";
 import { parseLink, type RoomLink, type RoomLinkParts, roomLink } from "./link.ts";
 import type { MediaState } from "./media-watch.ts";
@@ -53,6 +54,11 @@ export type JoinOptions = ({ /** The whole room link. */ readonly link: string }
   readonly viewedOnly?: boolean;
   /** Guest access to show to the server instead of the one that is derived from the secret. */
   readonly guestAccess?: Uint8Array;
+  /**
+   * A room token, which your backend is given by the server, to enter in its role and not as a guest. Tokens end: pass a function
+   * that returns a good one, and the call can also go on after a long outage.
+   */
+  readonly roomToken?: RoomToken;
   /** The ticket of a page that was in this call and was loaded again. One of another room is ignored. */
   readonly return?: ReturnTicket;
   /** Ends joining. */
@@ -372,7 +378,7 @@ export class Call extends Emitter<CallEvents> {
 
   async #connect(options: JoinOptions): Promise<void> {
     const { name, videoCodec = "vp8", constantAudioRate = false, guestAccess, return: ticket } = options;
-    const { ignoreClockSkew = false, viewedOnly = false, spatialLayers = true } = options;
+    const { ignoreClockSkew = false, viewedOnly = false, spatialLayers = true, roomToken } = options;
     const returnToken = ticket?.room === this.link.room ? ticket.token : undefined;
     const backoff = new Backoff(performance.now());
     for (;;) {
@@ -386,6 +392,7 @@ export class Call extends Emitter<CallEvents> {
         viewedOnly,
         ignoreClockSkew,
         ...(guestAccess === undefined ? {} : { guestAccess }),
+        ...(roomToken === undefined ? {} : { roomToken }),
         ...(returnToken === undefined ? {} : { returnToken }),
       };
       try {

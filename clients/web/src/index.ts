@@ -10,6 +10,7 @@ export type { CallCode } from "./call-code.ts";
 export type { ConnectionState, ConnectionStatus, LossCause } from "./connection-status.ts";
 export { preload } from "./crypto-code.ts";
 export { openCamera, openMicrophone, openScreen, type ScreenOptions } from "./devices.ts";
+export type { RoomToken } from "./entrance.ts";
 export { ClockSkewError, type Remedy, TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";
 export { formatLink, parseLink, type RoomLink, type RoomLinkParts } from "./link.ts";

@@ -726,7 +726,14 @@ mod tests {
     fn large_room_is_sent_in_bounded_messages_at_a_bounded_rate() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         for i in 0..4_000 {
-            backlog.arrived(start, entry_of(ParticipantId(u32::MAX - 5_000 + i), 4_095), announced(4_095));
+            // As long as an entry may be.
+            let largest = RosterEntry {
+                away: true,
+                role: Role::Moderator,
+                hand: true,
+                ..entry_of(ParticipantId(u32::MAX - 5_000 + i), 4_095)
+            };
+            backlog.arrived(start, largest, announced(4_095));
             backlog.track_added(start, track(u32::MAX - 5_000 + i, false));
         }
         let mut joined = backlog.joined(Seat(0), Policy::default(), false);
