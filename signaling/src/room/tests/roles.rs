@@ -403,3 +403,35 @@ fn hand_is_on_the_roster() {
     story.quiet();
     assert_eq!(messages(&mut story, ADA), [], "nothing is new");
 }
+
+/// As fast as its own rates allow, for five seconds.
+#[test]
+fn busy_moderator_sends_others_thirty_messages_a_second_at_most() {
+    use crate::rate::{TypeRates, Window};
+    use tacet_proto::{MessageType, limits::MESSAGES_PER_WINDOW};
+    let mut story = call();
+    story.publish(BOB, mic());
+    story.quiet();
+    messages(&mut story, BOB);
+    let (mut rates, mut window) = (TypeRates::default(), Window::new(MESSAGES_PER_WINDOW, Duration::from_secs(1)));
+    let mut times = Vec::new();
+    for step in 0..500 {
+        let act = match step % 3 {
+            0 => assign(BOB, if step % 2 == 0 { Role::Listener } else { Role::Speaker }),
+            1 => ClientMessage::MuteRequest(target(BOB)),
+            _ => ClientMessage::Lock(Lock { locked: step % 2 == 0 }),
+        };
+        let accepted = window.accept(story.now).is_ok() && rates.accept(MessageType::from(&act), story.now).is_ok();
+        if accepted {
+            story.ask(ADA, act);
+        }
+        story.pass(Duration::from_millis(10));
+        let heard = story.take(BOB).len();
+        times.extend(std::iter::repeat_n(story.now, heard));
+    }
+    assert!(times.len() > MESSAGES_PER_WINDOW, "{}", times.len());
+    for pair in times.windows(MESSAGES_PER_WINDOW + 1) {
+        let [first, .., last] = pair else { panic!("two at least") };
+        assert!(*last - *first >= Duration::from_secs(1));
+    }
+}
