@@ -2,6 +2,7 @@
 
 import { ActiveSpeakers } from "./active-speakers.ts";
 import type { CallCode } from "./call-code.ts";
+import type { ChatContent } from "./chat.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { type ConnectionStatus, connectedSince } from "./connection-status.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
@@ -96,6 +97,11 @@ export interface LayerChange {
   readonly layer: VideoLayer;
 }
 
+/** What a participant says or reacts with. Its sender is authenticated, and not taken from the server. */
+export interface ChatMessage extends ChatContent {
+  readonly participant: ParticipantId;
+}
+
 type CallEvents = {
   state: { readonly state: CallState /** Why it is not connected. */; readonly error: TacetError | null };
   /** The status of the connection changed. */
@@ -131,6 +137,8 @@ type CallEvents = {
    * again. Emitted after `participantJoined`.
    */
   callCode: CallCode | null;
+  /** A participant says something to everyone, or reacts. Sealed: the server cannot read it. */
+  chat: ChatMessage;
   /** A problem with encryption. `roster-differs` and `key-missing` last until they are solved. */
   problem: Problem;
   /** A problem that lasted does so no longer. Those of a participant that leaves go without this event. */
@@ -334,6 +342,27 @@ export class Call extends Emitter<CallEvents> {
     await this.#connection?.media.send(source, muted ? null : local.media);
   }
 
+  /**
+   * Says something to everyone in the call: a text of at most 4,096 bytes of UTF-8. Resolves when the server has accepted it,
+   * if need be after an outage. Who joins later does not see it.
+   *
+   * @throws {TacetError} `message-too-large`; `server-busy` if too many messages wait; why the keys ended if they did before
+   */
+  async sendChat(text: string): Promise<void> {
+    if (this.#connection === undefined) throw new TacetError("ended");
+    await this.#connection.say("text", text);
+  }
+
+  /**
+   * Shows everyone in the call an emoji.
+   *
+   * @throws {TacetError} as `sendChat`
+   */
+  async react(emoji: string): Promise<void> {
+    if (this.#connection === undefined) throw new TacetError("ended");
+    await this.#connection.say("reaction", emoji);
+  }
+
   /** Tries at once what is being repaired, instead of waiting for the next attempt. */
   tryNow(): void {
     this.#connection?.tryNow();
@@ -450,6 +479,7 @@ export class Call extends Emitter<CallEvents> {
       this.#hinted = speakers;
     });
     connection.on("problem", (problem) => this.emit("problem", problem));
+    connection.on("chat", ({ participant, content }) => this.emit("chat", { participant, ...content }));
     connection.on("callCode", (code) => this.emit("callCode", code));
     connection.on("problemSolved", (problem) => this.emit("problemSolved", problem));
     connection.on("generation", (generation) => this.emit("generation", generation));

@@ -1,8 +1,8 @@
 //! Genuine messages, which inputs edit.
 
 use tacet_proto::binary::{
-    self, ANNOUNCE_BYTES, AnnounceEntry, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, BatchEntry, BatchHeader,
-    WANTED_KEY_BYTES, WantedKey,
+    self, ANNOUNCE_BYTES, AnnounceEntry, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, BatchEntry, BatchHeader, ChatId,
+    ChatKind, WANTED_KEY_BYTES, WantedKey,
 };
 use tacet_proto::{ParticipantId, Seat};
 
@@ -52,9 +52,11 @@ pub(crate) fn key_batch(mark: u8, seats: &[u16]) -> Vec<u8> {
     binary::key_batch(9, &body)
 }
 
+const CHAT: ChatId = ChatId::new(ChatKind::Reaction, 5);
+
 /// Binary frames of clients.
 pub(crate) fn client_binaries() -> Vec<Vec<u8>> {
-    vec![key_batch(1, &[0, 1, 2]), binary::key_request(8, &[7; 2 * WANTED_KEY_BYTES])]
+    vec![key_batch(1, &[0, 1, 2]), binary::key_request(8, &[7; 2 * WANTED_KEY_BYTES]), binary::chat(9, CHAT, b"sealed")]
 }
 
 /// Binary frames of the server.
@@ -71,5 +73,6 @@ pub(crate) fn server_binaries() -> Vec<Vec<u8>> {
         binary::keys(5, [(&header, &entry)].into_iter()),
         binary::announces(6, &entries),
         binary::forwarded_key_request(7, Seat(3), &[WantedKey([4; WANTED_KEY_BYTES])]),
+        binary::forwarded_chat(8, ParticipantId(4), CHAT, b"sealed"),
     ]
 }

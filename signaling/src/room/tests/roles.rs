@@ -112,7 +112,7 @@ fn each_message_by_each_role_is_as_the_document_says() {
         table.push('\n');
     }
     let text = tacet_proto::MessageType::ALL.len() - every_message().len();
-    assert_eq!(text, 2, "the binary messages, of which the next test is");
+    assert_eq!(text, 4, "the binary messages, of which the next two tests are");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/signaling.md");
     let document = fs::read_to_string(&path).unwrap();
     let (begin, end, table) = ("<!-- generated: roles -->", "<!-- end -->", format!("\n\n{table}\n"));
@@ -138,6 +138,30 @@ fn key_traffic_is_for_those_who_have_joined() {
         story.take(9);
         story.binary(9, &key_batch(&[0]));
         assert_eq!(messages(&mut story, 9).into_iter().find_map(code), None, "{role}");
+    }
+}
+
+#[test]
+fn chat_is_for_those_who_may() {
+    let chat = binary::chat(9, binary::ChatId::new(binary::ChatKind::Message, 1), b"sealed");
+    let without = Capabilities::of(&[Capability::Subscribe, Capability::Moderate]);
+    for (at_most, role, expected) in [
+        (Capabilities::ALL, Role::Listener, None),
+        (Capabilities::ALL, Role::Host, None),
+        (without, Role::Host, Some(ErrorCode::Forbidden)),
+    ] {
+        let mut story = Story::new();
+        join_as(&mut story, BOB, Role::Speaker);
+        story.enter_with(Entry::Newcomer, Standing { at_most, ..standing(role) }, 9).unwrap();
+        story.binary(9, &chat);
+        assert_eq!(messages(&mut story, 9).into_iter().find_map(code), Some(ErrorCode::NotMember));
+        story.ask(9, join(9));
+        story.quiet();
+        (story.take(9), story.take(BOB));
+        story.binary(9, &chat);
+        story.quiet();
+        assert_eq!(messages(&mut story, 9).into_iter().find_map(code), expected, "{role}");
+        assert_eq!(story.binaries(BOB).is_empty(), expected.is_some());
     }
 }
 
