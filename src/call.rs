@@ -10,6 +10,7 @@ mod participation;
 mod playback;
 mod recording;
 mod screen;
+mod writing;
 
 pub(crate) use exit_code::exit_code;
 
@@ -50,6 +51,7 @@ EXAMPLES:
   tacet call LINK --play hello.wav --record answer.wav --seconds 10
   tacet call LINK --video film.ivf --play film.wav --loop           play a film to everyone
   tacet call LINK --code                                            compare the call code by voice
+  tacet call LINK --chat                                            write what is typed in the chat
   tacet call LINK --record-video recordings --json                  for scripts: one event per line
   pass show room | tacet call - --name Bot                          hide the link from ps
 
@@ -87,6 +89,14 @@ pub(crate) struct Call {
     /// with more than ten microphones plays the loudest, which are found by their levels: there no one hears you.
     #[arg(long)]
     constant_audio: bool,
+    /// Text to write in the chat once this participant is in the call; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    say: Vec<String>,
+    /// Write each line of standard input in the chat
+    ///
+    /// What others write is always shown. Only participants can read it: it is sealed like audio and video.
+    #[arg(long)]
+    chat: bool,
     /// Repeat files until the call ends
     #[arg(long = "loop")]
     repeat: bool,
@@ -172,6 +182,10 @@ impl Call {
         // Report every error in the arguments before the others see this participant.
         let link = self.link()?;
         let options = self.options(&link)?;
+        if self.chat && self.link == "-" {
+            bail!("--chat reads standard input, from which the link comes");
+        }
+        let said = self.say.iter().map(|text| writing::text(text)).collect::<Result<Vec<_>, _>>().context("--say")?;
         let lasts = self.seconds.map(Duration::try_from_secs_f64).transpose().context("--seconds")?;
         let audio = self.play.as_deref().map(|path| AudioFile::open(path, self.repeat)).transpose()?;
         let video = self.video.as_deref().map(|path| VideoFile::open(path, self.repeat)).transpose()?;
@@ -197,11 +211,16 @@ impl Call {
         };
         let output = Output::new(self.json, self.code, self.name.clone());
         let until = lasts.map(|lasts| Instant::now() + lasts);
+        for text in said {
+            client.say(text).await?;
+        }
+        let written = self.chat.then(writing::standard_input);
         let participation = Participation {
             client,
             events,
             players,
             playing,
+            written,
             recording,
             #[cfg(feature = "device-audio")]
             devices,

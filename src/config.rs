@@ -77,7 +77,7 @@ pub(crate) struct Flags {
     /// Private key of the certificate (PEM)
     #[arg(long, value_name = "FILE", env = "TACET_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Web origin that may connect in addition to the server's own, such as https://example.org. May be repeated
+    /// Web origin that may connect and use the HTTP API in addition to the server's own, such as https://example.org. May be repeated
     #[arg(long, value_name = "ORIGIN", env = "TACET_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Do not serve the call page

@@ -283,3 +283,29 @@ fn errors_name_the_mistake_without_secrets() {
         assert_eq!(code, status, "{arguments:?}");
     }
 }
+
+/// A token is no argument, since others on the machine see those.
+#[test]
+fn token_of_a_file_or_the_environment_is_shown() {
+    const KEY: &str = "correct horse battery";
+    let server = Server::start(&["--api-key", KEY]);
+    let token = |role: &str| {
+        let arguments = ["token", "--room", &server.link, "--role", role, "--api-key", KEY];
+        let made = Command::new(env!("CARGO_BIN_EXE_tacet")).args(arguments).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        String::from_utf8(made.stdout).unwrap()
+    };
+    let folder = TempDir::new();
+    let [file, tone] = ["token.txt", "tone.wav"].map(|name| folder.file(name));
+    fs::write(&file, token("listener")).unwrap();
+    write_tone(&tone, 440.0, 1);
+    let refused = output(&[&server.link, "--token-file", &file, "--play", &tone, "--loop"]);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && text.contains("its role does not allow it"), "{text}");
+
+    let mut wrong = call(&[&server.link, "--seconds", "1"]);
+    let wrong = wrong.env("TACET_ROOM_TOKEN", "not.a.token").output().unwrap();
+    let text = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(wrong.status.code(), Some(5), "{text}");
+    assert!(text.contains("the room token is not valid"), "{text}");
+}

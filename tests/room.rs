@@ -64,6 +64,11 @@ fn operator_lists_and_ends_rooms() {
     let (code, text) = operator("token", &["--room", link.trim_end(), "--role", "host", "--ttl", "31d"]);
     assert!(code == Some(1) && text.contains("at most 30 days"), "{text}");
 
+    let (code, text) = operator("kick", &[link.trim_end()]);
+    assert!(code == Some(0) && text.is_empty(), "no one is there: {text}");
+    let (code, text) = operator("kick", &[link.trim_end(), "7", "--ban"]);
+    assert!(code == Some(1) && text.contains("no such participant"), "{text}");
+
     let elsewhere = link.trim_end().replace("127.0.0.1", "localhost");
     let (code, text) = operator("end", &[&elsewhere]);
     assert!(code == Some(1) && text.contains("the link is of"), "{text}");

@@ -16,7 +16,7 @@ impl StreamId {
     pub const SCREEN: StreamId = StreamId(2);
     /// The audio of the first shared screen.
     pub const SCREEN_AUDIO: StreamId = StreamId(3);
-    /// Application data such as chat.
+    /// Application data such as chat. The session opens and closes it.
     pub const DATA: StreamId = StreamId(4);
     /// The largest stream that is accepted: 8,192 indices of each kind.
     pub const MAX: StreamId = StreamId(0xffff);

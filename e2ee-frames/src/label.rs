@@ -9,6 +9,8 @@ const DOMAIN: Domain = Domain::new("e2ee-frames/1");
 pub(crate) const KEY_SCHEDULE: Label = DOMAIN.root();
 /// Signature of an announce.
 pub(crate) const ANNOUNCE: Label = DOMAIN.label("announce");
+/// Metadata of chat messages.
+pub(crate) const APP_DATA: Label = DOMAIN.label("app data");
 /// Salt of the call code.
 pub(crate) const CALL_CODE: Label = DOMAIN.label("call code");
 /// Hash of the fields that every holder of a session key agrees on.
@@ -30,7 +32,7 @@ mod tests {
     /// Every label that something is signed under, in this protocol and beside it, is here, with those of hashes and salts.
     #[test]
     fn no_label_is_a_prefix_of_another() {
-        let hashes = [CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
+        let hashes = [APP_DATA, CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
         let signed = [ANNOUNCE, resume::LABEL, tacet_tlog::COSIGNATURE_LABEL];
         let labels = [&signed[..], &hashes, &e2ee_identity::label::ALL].concat();
         assert_eq!(Label::overlap(&labels), None);

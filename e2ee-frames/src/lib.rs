@@ -98,6 +98,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod chat;
 mod clock;
 pub mod codec;
 #[cfg(feature = "hazmat")]
@@ -117,6 +118,7 @@ mod vectors;
 #[doc = include_str!("../../docs/embedding.md")]
 struct Embedding;
 
+pub use chat::{ChatContent, ChatId, ChatKind};
 pub use clock::{Clock, MonotonicTime, WallTime};
 pub use codec::{Codec, FrameKind};
 pub use e2ee_core::{Random, ResumeOperation, ResumeStatement};

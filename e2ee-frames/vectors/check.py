@@ -49,6 +49,7 @@ class Vectors:
             "key_schedule": self.schedule(given["key_schedule"]),
             "frames": [self.frame(frame) for frame in given["frames"]],
             "profile_n": [self.bare_frame(frame) for frame in given["profile_n"]],
+            "chats": [self.chat(chat) for chat in given["chats"]],
             "call_codes": [self.call_code(code["roster"]) for code in given["call_codes"]],
             "names": self.names(given["names"]),
         }
@@ -208,6 +209,26 @@ class Vectors:
             "sframe": sframe.hex(),
             "packetized": int(packetized),
             "payloads": [payload.hex() for payload in payloads],
+        }
+
+    def chat(self, given):
+        names = ("sender", "generation", "step", "stream", "ctr", "id")
+        key = self.key(given["sender"], given["generation"], given["step"])
+        number, sframe_key, salt = key.frame_keys(self.devices[given["sender"]]["seat"], given["stream"])
+        metadata = p.chat_metadata(raw(given["id"]))
+        content = p.chat_content(given["type"], given["text"])
+        sframe = p.sframe_seal(sframe_key, salt, number, given["ctr"], metadata, content)
+        kind, text = p.read_chat(p.sframe_open(sframe_key, salt, metadata, sframe))
+        return {name: given[name] for name in names} | {
+            "type": kind,
+            "text": text,
+            "plain": content.hex(),
+            "kid": number,
+            "metadata": metadata.hex(),
+            "sframe_key": sframe_key.hex(),
+            "sframe_salt": salt.hex(),
+            "nonce": p.sframe_nonce(salt, given["ctr"]).hex(),
+            "sframe": sframe.hex(),
         }
 
     def call_code(self, roster):

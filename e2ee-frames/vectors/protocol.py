@@ -145,6 +145,30 @@ def metadata(codec, kind):
     return bytes([0xC1, CODECS[codec], shown])
 
 
+CHAT_TYPES = {1: 4096, 2: 64}
+
+
+def chat_metadata(chat_id):
+    return b"e2ee-frames/1 app data" + chat_id
+
+
+def chat_content(kind, text):
+    """What is sealed: type1 || length2 || text, padded with zeros to a power of two of at least 64 bytes."""
+    said = text.encode()
+    if not 0 < len(said) <= CHAT_TYPES[kind] or b"\0" in said:
+        raise Refused("chat content")
+    padded = max(64, 1 << (len(said) - 1).bit_length())
+    return u8(kind) + u16(len(said)) + said.ljust(padded, b"\0")
+
+
+def read_chat(content):
+    kind, length = content[0], int.from_bytes(content[1:3], "big")
+    text = content[3 : 3 + length].decode()
+    if chat_content(kind, text) != content:
+        raise Refused("chat content")
+    return kind, text
+
+
 def leb128(number):
     out = b""
     while number > 0x7F:

@@ -472,6 +472,7 @@ fn malformed(error: BinaryError) -> (ErrorCode, &'static str) {
         BinaryError::Truncated => (ErrorCode::BadMessage, "binary message too short"),
         BinaryError::Trailing => (ErrorCode::BadMessage, "binary message too long"),
         BinaryError::Count | BinaryError::Display => (ErrorCode::BadMessage, "count out of range"),
+        BinaryError::Chat => (ErrorCode::BadMessage, "not a chat message"),
     }
 }
 

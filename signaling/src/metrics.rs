@@ -91,6 +91,17 @@ pub enum Resumption {
     Invalid,
 }
 
+/// What became of an attempt to call a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The message was received.
+    Received,
+    /// It will be tried again.
+    Postponed,
+    /// It will not be tried again.
+    Failed,
+}
+
 /// Format of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -150,6 +161,19 @@ impl Kind for Resumption {
     }
 }
 
+impl Kind for Delivery {
+    const ALL: &'static [Self] = &[Self::Received, Self::Postponed, Self::Failed];
+
+    fn label(self) -> String {
+        let label = match self {
+            Self::Received => "received",
+            Self::Postponed => "postponed",
+            Self::Failed => "failed",
+        };
+        label.to_owned()
+    }
+}
+
 impl Kind for Format {
     const ALL: &'static [Self] = &[Self::Text, Self::Binary];
 
@@ -196,6 +220,8 @@ pub struct Metrics {
     pub errors: CountByKind<ErrorCode>,
     /// Clients that asked to continue a session, by what became of it.
     pub resumptions: CountByKind<Resumption>,
+    /// Attempts to call webhooks, by what became of them.
+    pub deliveries: CountByKind<Delivery>,
     /// Participants whose place is held although they have no connection, now.
     pub held: AtomicU64,
     /// Rooms that await the participants of a call after a start, now.
@@ -225,6 +251,7 @@ impl Default for Metrics {
             sent: CountByKind::default(),
             errors: CountByKind::default(),
             resumptions: CountByKind::default(),
+            deliveries: CountByKind::default(),
             held: AtomicU64::new(0),
             gathering: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),

@@ -141,7 +141,7 @@ impl Signaling {
                 key_rates.forget_quiet();
             }
         };
-        let calling = webhooks::run(Arc::clone(&self.api), self.config.webhooks.clone());
+        let calling = webhooks::run(Arc::clone(&self.api), self.config.webhooks.clone(), Arc::clone(&self.metrics));
         let result = tokio::select! {
             result = serving => result,
             () = calling => Ok(()),

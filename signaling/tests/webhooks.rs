@@ -14,6 +14,7 @@ use signaling::{
     Config,
     api::ApiRecords,
     config::WebhookSettings,
+    metrics::Kind,
     webhooks::{EventKind, Failure},
 };
 use std::{
@@ -217,6 +218,12 @@ async fn message_is_repeated_until_it_is_received() {
         assert!(again.timestamp >= first.timestamp);
     }
     until(&server, "the fourth attempt", |waiting, failed| (waiting, failed) == (0, 0)).await;
+    let counted = || {
+        let counts = server.metrics.deliveries.read();
+        counts.map(|(outcome, count)| format!("{} {count}", outcome.label())).collect::<Vec<_>>()
+    };
+    // An attempt is counted once it is recorded.
+    until(&server, "all are counted", |_, _| counted() == ["received 1", "postponed 3", "failed 0"]).await;
 }
 
 #[tokio::test]

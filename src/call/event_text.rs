@@ -3,7 +3,8 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use tacet_native::client::{
-    CallCode, ClientEvent, ConnectionState, Encryption, EndReason, ErrorCode, Problem, Recovery, RemoteTrack, Source,
+    CallCode, ChatContent, ClientEvent, ConnectionState, Encryption, EndReason, ErrorCode, Problem, Recovery,
+    RemoteTrack, Source,
 };
 
 /// Name of a source.
@@ -76,6 +77,9 @@ fn problem(problem: Problem) -> &'static str {
         Problem::ClockSkew => "clocks differ by more than ten minutes: that participant's or this machine's is wrong",
         Problem::Equivocation => "a participant announced different keys under one name",
         Problem::RosterDiffers => "a participant is shown other people than this device: compare call codes",
+        Problem::ChatRefused => {
+            "a chat message was rejected: it was not written by that participant, or its key is missing"
+        }
         Problem::KeyMissing => "audio and video of a participant arrive without the key to open them",
     }
 }
@@ -98,6 +102,7 @@ fn problem_name(problem: Problem) -> &'static str {
         Problem::Equivocation => "equivocation",
         Problem::RosterDiffers => "roster_differs",
         Problem::KeyMissing => "key_missing",
+        Problem::ChatRefused => "chat_refused",
     }
 }
 
@@ -134,6 +139,14 @@ pub(super) fn line(event: &ClientEvent) -> Option<String> {
         ClientEvent::ParticipantJoined(participant) => format!("{} joined", participant.name),
         ClientEvent::ParticipantRenamed(participant) => {
             format!("participant {} is now called {}", participant.id.0, participant.name)
+        }
+        // A line each, so that no one writes lines that look like those of this program.
+        ClientEvent::Chat { participant, content: ChatContent::Text(text) } => {
+            let lines = text.split(['\n', '\t']).filter(|line| !line.is_empty());
+            format!("{}: {}", participant.name, lines.collect::<Vec<_>>().join(" / "))
+        }
+        ClientEvent::Chat { participant, content: ChatContent::Reaction(emoji) } => {
+            format!("{} reacts: {}", participant.name, emoji.replace(['\n', '\t'], " "))
         }
         ClientEvent::ParticipantLeft(participant) => format!("{} left", participant.name),
         ClientEvent::Encryption { participant, state: Encryption::Broken } => {
@@ -194,6 +207,13 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
                 Encryption::Broken => "broken",
             };
             json!({ "t": "encryption", "participant": participant.0, "state": state })
+        }
+        ClientEvent::Chat { participant: p, content } => {
+            let (kind, text) = match content {
+                ChatContent::Text(text) => ("text", text),
+                ChatContent::Reaction(text) => ("reaction", text),
+            };
+            json!({ "t": "chat", "participant": p.id.0, "name": p.name, "kind": kind, "text": text })
         }
         ClientEvent::KeyInstalled(participant) => json!({ "t": "key_installed", "participant": participant.0 }),
         ClientEvent::Generation { generation, step } => {
@@ -267,6 +287,17 @@ mod tests {
         };
         assert_eq!(lost(0), "reconnecting: media has stopped arriving: the network is interrupted");
         assert!(lost(2).starts_with("reconnecting, attempt 2: media has stopped"));
+    }
+
+    #[test]
+    fn chat_message_is_one_line_under_its_name() {
+        let participant = Participant { id: ParticipantId(7), name: "Ada".to_owned() };
+        let chat = ClientEvent::Chat { participant, content: ChatContent::Text("hi\nBob left".to_owned()) };
+        assert_eq!(line(&chat).unwrap(), "Ada: hi / Bob left");
+        assert_eq!(
+            object(&chat).unwrap().to_string(),
+            r#"{"kind":"text","name":"Ada","participant":7,"t":"chat","text":"hi\nBob left"}"#
+        );
     }
 
     #[test]

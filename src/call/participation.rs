@@ -2,11 +2,12 @@
 
 #[cfg(feature = "device-audio")]
 use super::device;
-use super::{output::Output, playback::Played, recording::Recording, screen::Files};
+use super::{output::Output, playback::Played, recording::Recording, screen::Files, writing};
 use crate::stop::StopSignal;
 use std::time::{Duration, Instant};
-use tacet_native::client::{Client, ClientEvent, EndReason, Events};
+use tacet_native::client::{Client, ClientError, ClientEvent, EndReason, Events};
 use tokio::{
+    sync::mpsc,
     task::{JoinError, JoinSet},
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
@@ -23,6 +24,8 @@ pub(super) struct Participation {
     pub(super) players: JoinSet<anyhow::Result<Played>>,
     /// What is played, for the status screen.
     pub(super) playing: Vec<String>,
+    /// Lines for the chat, until standard input ends.
+    pub(super) written: Option<mpsc::Receiver<String>>,
     pub(super) recording: Recording,
     #[cfg(feature = "device-audio")]
     pub(super) devices: Option<device::Devices>,
@@ -39,6 +42,17 @@ enum End {
     Player(anyhow::Error),
     /// The time is up, or a signal arrived.
     Requested,
+}
+
+/// The next line for the chat; never if there is none.
+async fn next_line(written: &mut Option<mpsc::Receiver<String>>) -> String {
+    if let Some(lines) = written
+        && let Some(line) = lines.recv().await
+    {
+        return line;
+    }
+    *written = None;
+    std::future::pending().await
 }
 
 /// What the event loop waits for besides events of the client.
@@ -77,6 +91,7 @@ impl Participation {
                         return Ok(End::Player(error));
                     }
                 }
+                line = next_line(&mut self.written) => self.write(&line).await?,
                 () = sleep_until(until.into()), if self.until.is_some() => return Ok(End::Requested),
                 () = waits.stop.received() => return Ok(End::Requested),
                 _ = waits.draw.tick() => {
@@ -85,6 +100,20 @@ impl Participation {
                 }
             }
         }
+    }
+
+    /// Writes a line in the chat.
+    async fn write(&mut self, line: &str) -> anyhow::Result<()> {
+        match writing::text(line) {
+            Ok(text) => match self.client.say(text).await {
+                Ok(()) => {}
+                // The event that says why follows.
+                Err(ClientError::Ended) => {}
+                Err(error) => self.output.line(&error.to_string())?,
+            },
+            Err(error) => self.output.line(&error.to_string())?,
+        }
+        Ok(())
     }
 
     /// Plays, records and prints an event.

@@ -103,6 +103,12 @@ impl Collector for Control {
             "Clients that asked to continue a session, by what they still had of it.",
             labelled("outcome", &signaling.resumptions),
         )?;
+        counter(
+            encoder,
+            "signaling_webhook_attempts",
+            "Attempts to call webhooks, by what became of the message.",
+            labelled("outcome", &signaling.deliveries),
+        )?;
         gauge(
             encoder,
             "signaling_participants_held",

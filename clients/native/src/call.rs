@@ -57,9 +57,9 @@ use crate::{
     signaling::{Incoming, Received, Signaling, SignalingError},
     tls::Trust,
 };
-use e2ee_frames::{Event, EventError};
+use e2ee_frames::{ChatId, Event, EventError};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Instant, SystemTime},
 };
 use tacet_proto::{
@@ -129,6 +129,10 @@ pub struct Call {
     replay_barrier: Option<u64>,
     /// Key batches that a restarted server has to be sent again once it has admitted this client.
     batches_to_repeat: Vec<u32>,
+    /// Chat messages that this connection's server has not answered, by request.
+    chats: BTreeMap<u32, ChatId>,
+    /// Number of the last chat message.
+    last_chat: u64,
     ready: VecDeque<CallEvent>,
 }
 
@@ -171,6 +175,8 @@ impl Call {
             media_flows: true,
             replay_barrier: None,
             batches_to_repeat: Vec::new(),
+            chats: BTreeMap::new(),
+            last_chat: 0,
             ready: VecDeque::new(),
         };
         call.run_actions()?;

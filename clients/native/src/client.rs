@@ -76,7 +76,7 @@ pub use self::{
     track::{AudioTrack, TrackError, TrackState, VideoTrack},
 };
 
-pub use e2ee_frames::{CallCode, Problem};
+pub use e2ee_frames::{CallCode, ChatContent, Problem};
 pub use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
     layers::LayerReason,
@@ -116,6 +116,9 @@ pub enum ClientError {
     /// A video source for an audio track, or the other way around.
     #[error("{0:?} is not a source for this kind of track")]
     WrongSource(Source),
+    /// A text of no or more than 4,096 bytes, a reaction of more than 64, or 64 messages that the server has not taken yet.
+    #[error("the message is empty or too long, or too many wait")]
+    Chat,
     /// The encoder rejected its options.
     #[error(transparent)]
     Audio(#[from] AudioError),
@@ -190,6 +193,17 @@ impl Client {
     async fn publish(&self, track: LocalTrack) -> Result<(), ClientError> {
         let (answer, answered) = oneshot::channel();
         self.command(Command::Publish(track, answer)).await?;
+        answered.await.map_err(|_| ClientError::Ended)?
+    }
+
+    /// Says something to everyone in the call, sealed. Returns once it waits for the server, which is sent it again after an outage
+    /// until it accepts it. It is lost only if the session is followed by another one before that.
+    ///
+    /// # Errors
+    /// [`ClientError::Chat`], [`ClientError::Ended`].
+    pub async fn say(&self, content: ChatContent) -> Result<(), ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Say(content, answer)).await?;
         answered.await.map_err(|_| ClientError::Ended)?
     }
 

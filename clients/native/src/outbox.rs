@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, MessageType, binary,
+    ClientEnvelope, ClientMessage, MessageType,
+    binary::{self, ChatId, ChatKind},
     limits::{CLIENT_OUTBOX_PER_SECOND, MAX_MESSAGE_BYTES, MESSAGE_WINDOW_MS, type_rate},
 };
 
@@ -103,6 +104,16 @@ impl Outgoing {
         Self { kind: MessageType::KeyRequest, state: None, frame: Frame::Binary(binary::key_request(number, wanted)) }
     }
 
+    /// A chat message with its number.
+    #[must_use]
+    pub fn chat(number: u32, id: ChatId, sealed: &[u8]) -> Self {
+        let kind = match id.kind() {
+            ChatKind::Message => MessageType::Chat,
+            ChatKind::Reaction => MessageType::Reaction,
+        };
+        Self { kind, state: None, frame: Frame::Binary(binary::chat(number, id, sealed)) }
+    }
+
     /// Its type.
     #[must_use]
     pub fn kind(&self) -> MessageType {
@@ -130,6 +141,7 @@ impl Outgoing {
             | MessageType::Ping
             | MessageType::KeyBatch
             | MessageType::KeyRequest => Priority::Keys,
+            MessageType::Chat | MessageType::Reaction => Priority::Chat,
             _ if self.state.is_some() => Priority::State,
             _ => Priority::Control,
         }
@@ -154,6 +166,7 @@ enum Priority {
     /// Requests.
     Control,
     State,
+    Chat,
 }
 
 /// Why a message was not queued.

@@ -101,6 +101,8 @@ pub enum Received {
     Keys(Vec<u8>),
     /// Body of a binary message of type 4: a participant requests keys of this client. Not parsed here either.
     KeyRequest(Vec<u8>),
+    /// Body of a binary message of type 5, a chat message. Not parsed here either.
+    Chat(Vec<u8>),
     /// A message of a type that this client does not know. Its number counts.
     Unknown,
 }
@@ -291,6 +293,7 @@ fn binary_message(message: &[u8]) -> Option<(u32, Received)> {
     const KEYS: u8 = BinaryType::Keys as u8;
     const ANNOUNCES: u8 = BinaryType::Announces as u8;
     const KEY_REQUEST: u8 = BinaryType::KeyRequest as u8;
+    const CHAT: u8 = BinaryType::Chat as u8;
     let Some((&[kind, a, b, c, d], body)) = message.split_first_chunk::<PREFIX_BYTES>() else {
         tracing::warn!("binary message from the server is too short");
         return None;
@@ -299,6 +302,7 @@ fn binary_message(message: &[u8]) -> Option<(u32, Received)> {
         KEYS => Received::Keys(body.to_vec()),
         ANNOUNCES => Received::Announces(body.to_vec()),
         KEY_REQUEST => Received::KeyRequest(body.to_vec()),
+        CHAT => Received::Chat(body.to_vec()),
         _ => Received::Unknown,
     };
     Some((u32::from_be_bytes([a, b, c, d]), received))
@@ -314,6 +318,7 @@ mod tests {
         assert_eq!(received(2), Some((258, Received::Keys(vec![7, 8]))));
         assert_eq!(received(3), Some((258, Received::Announces(vec![7, 8]))));
         assert_eq!(received(4), Some((258, Received::KeyRequest(vec![7, 8]))));
+        assert_eq!(received(5), Some((258, Received::Chat(vec![7, 8]))));
         assert_eq!(received(9), Some((258, Received::Unknown)), "its number counts");
         assert_eq!(binary_message(&[2, 0, 0, 0]), None, "shorter than a prefix");
     }

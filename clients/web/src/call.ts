@@ -2,10 +2,12 @@
 
 import { ActiveSpeakers } from "./active-speakers.ts";
 import type { CallCode } from "./call-code.ts";
+import type { ChatContent } from "./chat.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { type ConnectionStatus, connectedSince } from "./connection-status.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
 import { Emitter } from "./emitter.ts";
+import type { RoomToken } from "./entrance.ts";
 import { asTacetError, TacetError } from "./errors.ts";
 import { parseLink, type RoomLink, type RoomLinkParts, roomLink } from "./link.ts";
 import type { MediaState } from "./media-watch.ts";
@@ -53,6 +55,11 @@ export type JoinOptions = ({ /** The whole room link. */ readonly link: string }
   readonly viewedOnly?: boolean;
   /** Guest access to show to the server instead of the one that is derived from the secret. */
   readonly guestAccess?: Uint8Array;
+  /**
+   * A room token, which your backend is given by the server, to enter in its role and not as a guest. Tokens end: pass a function
+   * that returns a good one, and the call can also go on after a long outage.
+   */
+  readonly roomToken?: RoomToken;
   /** The ticket of a page that was in this call and was loaded again. One of another room is ignored. */
   readonly return?: ReturnTicket;
   /** Ends joining. */
@@ -88,6 +95,11 @@ export interface LayerChange {
   readonly participant: ParticipantId;
   readonly source: VideoSource;
   readonly layer: VideoLayer;
+}
+
+/** What a participant says or reacts with. Its sender is authenticated, and not taken from the server. */
+export interface ChatMessage extends ChatContent {
+  readonly participant: ParticipantId;
 }
 
 type CallEvents = {
@@ -127,6 +139,8 @@ type CallEvents = {
    * again. Emitted after `participantJoined`.
    */
   callCode: CallCode | null;
+  /** A participant says something to everyone, or reacts. Sealed: the server cannot read it. */
+  chat: ChatMessage;
   /** A problem with encryption. `roster-differs` and `key-missing` last until they are solved. */
   problem: Problem;
   /** A problem that lasted does so no longer. Those of a participant that leaves go without this event. */
@@ -335,6 +349,27 @@ export class Call extends Emitter<CallEvents> {
     await this.#connection?.media.send(source, muted ? null : local.media);
   }
 
+  /**
+   * Says something to everyone in the call: a text of at most 4,096 bytes of UTF-8. Resolves when the server has accepted it,
+   * if need be after an outage. Who joins later does not see it.
+   *
+   * @throws {TacetError} `message-too-large`; `server-busy` if too many messages wait; why the keys ended if they did before
+   */
+  async sendChat(text: string): Promise<void> {
+    if (this.#connection === undefined) throw new TacetError("ended");
+    await this.#connection.say("text", text);
+  }
+
+  /**
+   * Shows everyone in the call an emoji.
+   *
+   * @throws {TacetError} as `sendChat`
+   */
+  async react(emoji: string): Promise<void> {
+    if (this.#connection === undefined) throw new TacetError("ended");
+    await this.#connection.say("reaction", emoji);
+  }
+
   /** Tries at once what is being repaired, instead of waiting for the next attempt. */
   tryNow(): void {
     this.#connection?.tryNow();
@@ -379,7 +414,7 @@ export class Call extends Emitter<CallEvents> {
 
   async #connect(options: JoinOptions): Promise<void> {
     const { name, videoCodec = "vp8", constantAudioRate = false, guestAccess, return: ticket } = options;
-    const { ignoreClockSkew = false, viewedOnly = false, spatialLayers = true } = options;
+    const { ignoreClockSkew = false, viewedOnly = false, spatialLayers = true, roomToken } = options;
     const returnToken = ticket?.room === this.link.room ? ticket.token : undefined;
     const backoff = new Backoff(performance.now());
     for (;;) {
@@ -393,6 +428,7 @@ export class Call extends Emitter<CallEvents> {
         viewedOnly,
         ignoreClockSkew,
         ...(guestAccess === undefined ? {} : { guestAccess }),
+        ...(roomToken === undefined ? {} : { roomToken }),
         ...(returnToken === undefined ? {} : { returnToken }),
       };
       try {
@@ -451,6 +487,7 @@ export class Call extends Emitter<CallEvents> {
       this.#hinted = speakers;
     });
     connection.on("problem", (problem) => this.emit("problem", problem));
+    connection.on("chat", ({ participant, content }) => this.emit("chat", { participant, ...content }));
     connection.on("callCode", (code) => this.emit("callCode", code));
     connection.on("problemSolved", (problem) => this.emit("problemSolved", problem));
     connection.on("generation", (generation) => this.emit("generation", generation));

@@ -11,6 +11,7 @@
 
 import { Attempts } from "./attempts.ts";
 import type { CallCode } from "./call-code.ts";
+import type { ChatContent, ChatKind } from "./chat.ts";
 import { type ConnectionStatus, connectedSince, nextStatus } from "./connection-status.ts";
 import type { CryptoSession } from "./crypto-session.ts";
 import { Emitter } from "./emitter.ts";
@@ -75,6 +76,8 @@ type ConnectionEvents = {
   problemSolved: Problem;
   generation: KeyEpoch;
   callCode: CallCode | null;
+  /** A participant says something. */
+  chat: { readonly participant: ParticipantId; readonly content: ChatContent };
   media: MediaState;
   status: ConnectionStatus;
   /** The token for a return has changed. */
@@ -240,6 +243,16 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (this.media.state !== "connected") this.media.hurry();
   }
 
+  /**
+   * Says something to everyone. Resolves when the server has accepted it.
+   *
+   * @throws {TacetError} see `ChatOutbox.say`
+   */
+  say(kind: ChatKind, text: string): Promise<void> {
+    const session = this.#entrance.session;
+    return session?.chat.say(kind, text) ?? Promise.reject(new TacetError("ended"));
+  }
+
   /** Tells the server that this page goes away and may return. */
   away(): void {
     this.#signaling.away();
@@ -317,6 +330,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     session.on("problem", (problem) => present() && this.emit("problem", problem));
     session.on("problemSolved", (problem) => present() && this.emit("problemSolved", problem));
     session.on("callCode", (code) => present() && this.#setCallCode(code));
+    session.on("chat", (chat) => present() && this.emit("chat", chat));
     session.on("generation", (generation) => present() && this.emit("generation", generation));
     session.on("authenticated", ({ id, origin }) => present() && this.media.path?.authenticate(id, origin));
     session.on("pulse", (pulse) => present() && this.#pulse(pulse));

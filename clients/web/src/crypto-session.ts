@@ -5,6 +5,8 @@
 
 import { encode } from "./base64url.ts";
 import { type CallCode, callCode } from "./call-code.ts";
+import type { ChatContent } from "./chat.ts";
+import { ChatOutbox } from "./chat-outbox.ts";
 import { type AttachedTransform, CryptoWorker } from "./crypto-worker.ts";
 import type { ResumeStatement } from "./e2ee/wasm.ts";
 import { Emitter } from "./emitter.ts";
@@ -41,6 +43,8 @@ type CryptoSessionEvents = {
   authenticated: { readonly id: string; readonly origin: FrameOrigin };
   /** The call code changed, after the participants whose devices are behind that. */
   callCode: CallCode;
+  /** A participant says something. */
+  chat: { readonly participant: ParticipantId; readonly content: ChatContent };
   pulse: Pulse;
   /** The session is over, and nothing is sealed or opened any more: `device-slept` or `encryption`. */
   over: TacetError;
@@ -49,6 +53,7 @@ type CryptoSessionEvents = {
 /** A session in its worker. */
 export class CryptoSession extends Emitter<CryptoSessionEvents> {
   readonly streams: StreamKeys;
+  readonly chat: ChatOutbox;
   readonly #worker: CryptoWorker;
   readonly #signaling: Signaling;
   /** Key batches that the server has not accepted, by number. */
@@ -62,6 +67,7 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
     this.#worker = worker;
     this.#signaling = signaling;
     this.streams = new StreamKeys((event) => this.#event(event));
+    this.chat = new ChatOutbox(signaling, (event) => this.#event(event));
     worker.on("action", (action) => this.#act(action));
     worker.on("authenticated", (event) => this.emit("authenticated", event));
     worker.on("pulse", (pulse) => this.emit("pulse", pulse));
@@ -125,6 +131,7 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
     if (type === BinaryType.Announces) this.#event({ kind: EventKind.Announces, body });
     else if (type === BinaryType.Keys) this.#event({ kind: EventKind.Keys, body });
     else if (type === BinaryType.KeyRequest) this.#event({ kind: EventKind.KeyRequest, body });
+    else if (type === BinaryType.Chat) this.#event({ kind: EventKind.Chat, body });
   }
 
   /** Participants have left. */
@@ -161,6 +168,7 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
     if (this.#closed) return;
     this.#closed = true;
     this.streams.end(new TacetError("ended"));
+    this.chat.end(new TacetError("ended"));
     this.#worker.terminate();
   }
 
@@ -193,6 +201,12 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
           // A request that gets lost is made again by the session.
           this.#signaling.requestBinary(BinaryType.KeyRequest, body).catch(() => {});
         }
+        break;
+      case "send-chat":
+        this.chat.sealed(action.id, action.sealed);
+        break;
+      case "chat":
+        this.emit("chat", { participant: action.participant, content: action.content });
         break;
       case "verified":
         this.emit("verified", { participant: action.participant, name: action.name });
@@ -242,6 +256,7 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
     if (this.#over !== null || this.#closed) return;
     this.#over = error;
     this.streams.end(error);
+    this.chat.end(error);
     this.emit("over", error);
   }
 }

@@ -13,7 +13,17 @@ import { type Membership, membership, resume } from "./membership.ts";
 import { checkTables } from "./offer-check.ts";
 import type { Others } from "./others.ts";
 import type { Problem } from "./problem.ts";
-import type { Announce, Challenge, Codec, Expected, Hello, Joined, Tokens, Welcome } from "./protocol/generated.ts";
+import type {
+  Announce,
+  Challenge,
+  Codec,
+  Credential,
+  Expected,
+  Hello,
+  Joined,
+  Tokens,
+  Welcome,
+} from "./protocol/generated.ts";
 import { Priority } from "./protocol/outbox.ts";
 import { isNotResumable } from "./protocol/refusal.ts";
 import type { Signaling } from "./protocol/signaling.ts";
@@ -25,6 +35,9 @@ const CLIENT = "tacet-web/0.1.0";
 const CALL_BYTES = 16;
 /** How long a goodbye may take without a connection. */
 const GOODBYE_TIMEOUT_MS = 3_000;
+
+/** A room token, or a function that returns one each time that the client enters: tokens end. */
+export type RoomToken = string | (() => string | Promise<string>);
 
 /** How to connect. */
 export interface ConnectionOptions {
@@ -39,6 +52,8 @@ export interface ConnectionOptions {
   readonly viewedOnly?: boolean;
   /** Guest access to show instead of the one that is derived from the secret. */
   readonly guestAccess?: Uint8Array;
+  /** A room token to show instead of guest access, or what returns one. */
+  readonly roomToken?: RoomToken;
   /** One-use token of a page that was loaded again. */
   readonly returnToken?: string;
   /** Whether to join with a clock that differs much from the server's. */
@@ -268,7 +283,7 @@ export class Entrance {
     const { link } = this.#options;
     const hello: Hello = {
       room: link.room,
-      credential: { type: "guest", token: encode(this.#access ?? new Uint8Array(0)) },
+      credential: await this.#credential(),
       client: CLIENT,
       features: [],
     };
@@ -276,6 +291,12 @@ export class Entrance {
     if (this.#place === undefined) return hello;
     const { lastSeq } = this.#with.signaling;
     return { ...hello, resume: await resume(this.#place, { origin: link.server, challenge, lastSeq }) };
+  }
+
+  async #credential(): Promise<Credential> {
+    const { roomToken } = this.#options;
+    if (roomToken === undefined) return { type: "guest", token: encode(this.#access ?? new Uint8Array(0)) };
+    return { type: "room", token: typeof roomToken === "string" ? roomToken : await roomToken() };
   }
 
   #replacePath(session: CryptoSession, { codecs, hdrext }: Welcome): void {

@@ -5,11 +5,21 @@
 // call.on("trackAdded", ({ participant, track }) => attach(participant, track));
 // ```
 
-export { Call, type CallState, type JoinOptions, type JoinRetry, type LayerChange, type SourceEnd } from "./call.ts";
+export {
+  Call,
+  type CallState,
+  type ChatMessage,
+  type JoinOptions,
+  type JoinRetry,
+  type LayerChange,
+  type SourceEnd,
+} from "./call.ts";
 export type { CallCode } from "./call-code.ts";
+export type { ChatKind } from "./chat.ts";
 export type { ConnectionState, ConnectionStatus, LossCause } from "./connection-status.ts";
 export { preload } from "./crypto-code.ts";
 export { openCamera, openMicrophone, openScreen, type ScreenOptions } from "./devices.ts";
+export type { RoomToken } from "./entrance.ts";
 export { ClockSkewError, type Remedy, TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";
 export { formatLink, parseLink, type RoomLink, type RoomLinkParts } from "./link.ts";

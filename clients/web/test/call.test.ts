@@ -186,6 +186,16 @@ describe("this device", () => {
     expect(joinedCall.isMuted(7, "screen")).toBe(true);
   });
 
+  it("shows a room token, and another one each time that it enters", async () => {
+    let count = 0;
+    const joining = join({ roomToken: async () => `token ${++count}` });
+    await pass();
+    const { hello: first } = await hello();
+    expect(first.credential).toEqual({ type: "room", token: "token 1" });
+    call?.leave();
+    joining.catch(() => {});
+  });
+
   it("stops what a role no longer allows, and starts nothing by itself when it does again", async () => {
     const microphone = track("audio");
     const [joinedCall, socket] = await joined({ audio: microphone });

@@ -247,7 +247,9 @@ it("frames: 200 random ones are opened in both directions", async () => {
   for (let call = 0; call < 10; call += 1) {
     const seats = [random.below(4_095), 4_095] as const;
     const two = await pair(random.pick(BOXES), seats, random.bytes);
-    const streams = [...new Set(Array.from({ length: 6 }, () => random.below(random.pick([5, 0x10000]))))];
+    // The session opens the stream of chat itself.
+    const drawn = Array.from({ length: 7 }, () => random.below(random.pick([5, 0x10000])));
+    const streams = [...new Set([0, ...drawn.filter((stream) => stream !== 4)])];
     await adaSends(two, streams);
     await bobSends(two);
     for (let count = 0; count < 20; count += 1) {

@@ -8,7 +8,7 @@ import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { moduleBytes } from "./device.ts";
 import { deviceKey, readAnnounce, sealName, writeAnnounce } from "./peer/announce.ts";
 import { boxContext, type Ends, openEntry, readHeader, writeEntry, writeHeader } from "./peer/batch.ts";
-import { type Bytes, fromHex, hex, join, text } from "./peer/bytes.ts";
+import { type Bytes, fromHex, hex, join, text, u8, u16 } from "./peer/bytes.ts";
 import { type CodecName, metadata, unwrap, wrap } from "./peer/envelope.ts";
 import { BOXES } from "./peer/nacl-box.ts";
 import { assemble, cut } from "./peer/payloads.ts";
@@ -102,6 +102,12 @@ interface Vectors {
     readonly max_payload: number;
     readonly packetized: 0 | 1;
     readonly payloads: readonly Hex[];
+  })[];
+  readonly chats: readonly (SealedVector & {
+    readonly id: Hex;
+    readonly type: number;
+    readonly text: string;
+    readonly metadata: Hex;
   })[];
   readonly call_codes: readonly {
     readonly roster: readonly string[];
@@ -285,6 +291,22 @@ it("vectors: frames in RTP payloads, without an envelope", async () => {
     expect(packetized).toBe(frame.packetized === 1);
     expect(hex(await open(baseKey, fromHex(""), ciphertext))).toBe(frame.plain);
     await expect(open(baseKey, metadata("opus", false), ciphertext)).rejects.toThrow();
+  }
+});
+
+it("vectors: chat messages", async () => {
+  expect(new Set(vectors.chats.map(({ type }) => type))).toEqual(new Set([1, 2]));
+  for (const chat of vectors.chats) {
+    const said = text(chat.text);
+    const padded = new Uint8Array(Math.max(64, 2 ** Math.ceil(Math.log2(said.length))));
+    padded.set(said);
+    const plain = join(u8(chat.type), u16(said.length), padded);
+    expect(hex(plain)).toBe(chat.plain);
+    const bound = join(text("e2ee-frames/1 app data"), fromHex(chat.id));
+    expect(hex(bound)).toBe(chat.metadata);
+    const { baseKey, header } = await sealedWith(chat);
+    expect(hex(await seal(baseKey, header, bound, plain))).toBe(chat.sframe);
+    expect(hex(await open(baseKey, bound, fromHex(chat.sframe)))).toBe(chat.plain);
   }
 });
 

@@ -1,11 +1,12 @@
 // Two sessions of the built wasm module in one process, as two devices of one call.
 
 import { beforeAll, describe, expect, it } from "vitest";
+import { chatContent, chatId } from "../src/chat.ts";
 import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { keyRequestBodies } from "../src/protocol/binary.ts";
 import { SOURCES } from "../src/sources.ts";
 import { EventKind } from "../src/worker/action.ts";
-import { attachedEvent, detachedEvent, joinedEvent } from "../src/worker/event.ts";
+import { attachedEvent, detachedEvent, joinedEvent, sendChatEvent } from "../src/worker/event.ts";
 import { Opener, Sealer } from "../src/worker/pipeline.ts";
 import { at, CALL, Device, introduce, moduleBytes, ROOM } from "./device.ts";
 import { join, u16, u32 } from "./peer/bytes.ts";
@@ -94,6 +95,33 @@ describe("the wasm module", () => {
   it("derives the same access token from the same secret only", async () => {
     expect(library.accessToken(invite(7))).toEqual(library.accessToken(invite(7)));
     expect(library.accessToken(invite(7))).not.toEqual(library.accessToken(invite(8)));
+  });
+
+  it("carries chat between two devices, under the name of whose key opens it", () => {
+    const ada = new Device(library, 1, "Ada", invite(9));
+    const bob = new Device(library, 2, "Bob", invite(9));
+    introduce(ada, bob);
+    const say = ({ kind, body }: { kind: number; body: Uint8Array }): void => ada.event(kind, body, 100);
+    say(sendChatEvent(chatId("text", 1), chatContent("text", "hello\u001b[2J ☕")));
+    say(sendChatEvent(chatId("reaction", 2), chatContent("reaction", "👍")));
+    run([ada, bob], 100, 2_000);
+    const messages = [ada.take("send-chat"), ada.take("send-chat")];
+    for (const message of messages) {
+      if (message === undefined) throw new Error("no message");
+      const [relabelled, genuine] = [3, 1].map((sender) => join(u32(sender), message.id, message.sealed));
+      bob.event(EventKind.Chat, relabelled ?? message.id, 2_000);
+      bob.event(EventKind.Chat, genuine ?? message.id, 2_000);
+      bob.event(EventKind.Chat, genuine ?? message.id, 2_000);
+    }
+    expect(bob.take("chat")).toEqual({
+      kind: "chat",
+      participant: 1,
+      content: { kind: "text", text: "hello[2J ☕" },
+    });
+    expect(bob.take("chat")).toEqual({ kind: "chat", participant: 1, content: { kind: "reaction", text: "👍" } });
+    expect(bob.take("chat")).toBeUndefined();
+    expect(() => chatContent("text", "")).toThrow();
+    expect(() => chatContent("reaction", "x".repeat(65))).toThrow();
   });
 
   it("carries a call between two devices, including their names", async () => {

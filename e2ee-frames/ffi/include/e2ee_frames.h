@@ -59,7 +59,7 @@ typedef enum {
   /// Another device requests keys: `requester_seat2 count1 {join_id16 kid8}*`.
   EF_EVENT_KEY_REQUEST = 5,
   /// A stream is about to send: `stream4`, which is kind + 8 * index; kind 0 is a microphone, 1 a camera, 2 a screen,
-  /// 3 the audio of a screen, 4 application data.
+  /// 3 the audio of a screen. Kind 4, application data, is opened by `EF_EVENT_SEND_CHAT`.
   EF_EVENT_STREAM_OPENED = 6,
   /// A stream has stopped: `stream4`.
   EF_EVENT_STREAM_CLOSED = 7,
@@ -71,6 +71,13 @@ typedef enum {
   /// participant id and seat again, so that it joins with the announce that follows, and `EF_EVENT_JOINED` is due once
   /// more; else 0.
   EF_EVENT_ATTACHED = 10,
+  /// A chat message of another: `participant4 id8 sealed`.
+  EF_EVENT_CHAT = 11,
+  /// The user of this device says something: `id8 type1 text`. The id is `kind1 number7`: kind 0 for a text, 1 for a
+  /// reaction, and a larger number than any before. Type 1 is a text of up to 4,096 bytes of UTF-8, 2 a reaction of up to 64.
+  EF_EVENT_SEND_CHAT = 12,
+  /// The server has accepted a chat message of this device, or has refused it for good: `id8`.
+  EF_EVENT_CHAT_ANSWERED = 13,
 } ef_event;
 
 /// Kinds of actions, in the first byte that `ef_session_poll` writes. The body follows.
@@ -103,6 +110,12 @@ typedef enum {
   EF_ACTION_PROBLEM_SOLVED = 11,
   /// The call code is this one from now on, once after each event that changed the roster: `code32`.
   EF_ACTION_CALL_CODE_CHANGED = 12,
+  /// Send a chat message: `id8 sealed`, and pass on the answer by `EF_EVENT_CHAT_ANSWERED`. Drop it when the connection ends:
+  /// on the next one this action follows again.
+  EF_ACTION_SEND_CHAT = 13,
+  /// A participant says something: `participant4 id8 type1 text`, the types as in `EF_EVENT_SEND_CHAT`. The text can be shown
+  /// as it is, isolated from text around it.
+  EF_ACTION_CHAT_RECEIVED = 14,
 } ef_action;
 
 /// What `EF_ACTION_PROBLEM` reports.
@@ -120,6 +133,8 @@ typedef enum {
   EF_PROBLEM_ROSTER_DIFFERS = 5,
   /// Its frames name a key that has not come for 5 s, although it was requested. Lasts until `EF_ACTION_PROBLEM_SOLVED`.
   EF_PROBLEM_KEY_MISSING = 6,
+  /// A chat message under its name was not sealed by it, was altered, or could not be opened within 10 s.
+  EF_PROBLEM_CHAT_REFUSED = 7,
 } ef_problem;
 
 /// Why a session ended, in `EF_ACTION_ENDED`: its counters may be in use elsewhere.
@@ -140,6 +155,8 @@ typedef enum {
   EF_EVENT_ERROR_NOT_JOINED = -3,
   /// Already joined, on another seat: that needs a new session.
   EF_EVENT_ERROR_ALREADY_JOINED = -4,
+  /// Too many chat messages wait for the server.
+  EF_EVENT_ERROR_CHAT_FULL = -5,
   /// The session has ended: see `EF_ACTION_ENDED`.
   EF_EVENT_ERROR_ENDED = -7,
 } ef_event_error;
@@ -209,19 +226,19 @@ typedef struct {
 #define ef_frame_kind_ALL { ef_frame_kind_Delta, ef_frame_kind_Key, }
 
 /// All kinds of events.
-#define ef_event_ALL { ef_event_Tick, ef_event_Joined, ef_event_Announces, ef_event_Left, ef_event_Keys, ef_event_KeyRequest, ef_event_StreamOpened, ef_event_StreamClosed, ef_event_KeyBatchAccepted, ef_event_Detached, ef_event_Attached, }
+#define ef_event_ALL { ef_event_Tick, ef_event_Joined, ef_event_Announces, ef_event_Left, ef_event_Keys, ef_event_KeyRequest, ef_event_StreamOpened, ef_event_StreamClosed, ef_event_KeyBatchAccepted, ef_event_Detached, ef_event_Attached, ef_event_Chat, ef_event_SendChat, ef_event_ChatAnswered, }
 
 /// All of them.
-#define ef_action_ALL { ef_action_SendAnnounce, ef_action_SendKeyBatch, ef_action_SendKeyRequest, ef_action_ParticipantVerified, ef_action_ParticipantRemoved, ef_action_StreamReady, ef_action_KeyInstalled, ef_action_Problem, ef_action_GenerationChanged, ef_action_Ended, ef_action_ProblemSolved, ef_action_CallCodeChanged, }
+#define ef_action_ALL { ef_action_SendAnnounce, ef_action_SendKeyBatch, ef_action_SendKeyRequest, ef_action_ParticipantVerified, ef_action_ParticipantRemoved, ef_action_StreamReady, ef_action_KeyInstalled, ef_action_Problem, ef_action_GenerationChanged, ef_action_Ended, ef_action_ProblemSolved, ef_action_CallCodeChanged, ef_action_SendChat, ef_action_ChatReceived, }
 
 /// All of them.
-#define ef_problem_ALL { ef_problem_AnnounceRefused, ef_problem_KeysRefused, ef_problem_ClockSkew, ef_problem_Equivocation, ef_problem_RosterDiffers, ef_problem_KeyMissing, }
+#define ef_problem_ALL { ef_problem_AnnounceRefused, ef_problem_KeysRefused, ef_problem_ClockSkew, ef_problem_Equivocation, ef_problem_RosterDiffers, ef_problem_KeyMissing, ef_problem_ChatRefused, }
 
 /// All of them.
 #define ef_ended_ALL { ef_ended_ClockJumped, ef_ended_Forked, }
 
 /// All of them.
-#define ef_event_error_ALL { ef_event_error_Malformed, ef_event_error_StreamAlreadyOpen, ef_event_error_NotJoined, ef_event_error_AlreadyJoined, ef_event_error_Ended, }
+#define ef_event_error_ALL { ef_event_error_Malformed, ef_event_error_StreamAlreadyOpen, ef_event_error_NotJoined, ef_event_error_AlreadyJoined, ef_event_error_ChatFull, ef_event_error_Ended, }
 
 /// All of them.
 #define ef_seal_error_ALL { ef_seal_error_NoKey, ef_seal_error_StreamNotOpen, ef_seal_error_Buffer, ef_seal_error_Unsupported, ef_seal_error_Exhausted, ef_seal_error_Ended, }

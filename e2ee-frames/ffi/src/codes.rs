@@ -86,7 +86,7 @@ pub enum EventKind {
     /// Another device requests keys: `requester_seat2 count1 {join_id16 kid8}*`.
     KeyRequest = 5,
     /// A stream is about to send: `stream4`, which is kind + 8 * index; kind 0 is a microphone, 1 a camera, 2 a screen,
-    /// 3 the audio of a screen, 4 application data.
+    /// 3 the audio of a screen. Kind 4, application data, is opened by `EF_EVENT_SEND_CHAT`.
     StreamOpened = 6,
     /// A stream has stopped: `stream4`.
     StreamClosed = 7,
@@ -98,11 +98,18 @@ pub enum EventKind {
     /// participant id and seat again, so that it joins with the announce that follows, and `EF_EVENT_JOINED` is due once
     /// more; else 0.
     Attached = 10,
+    /// A chat message of another: `participant4 id8 sealed`.
+    Chat = 11,
+    /// The user of this device says something: `id8 type1 text`. The id is `kind1 number7`: kind 0 for a text, 1 for a
+    /// reaction, and a larger number than any before. Type 1 is a text of up to 4,096 bytes of UTF-8, 2 a reaction of up to 64.
+    SendChat = 12,
+    /// The server has accepted a chat message of this device, or has refused it for good: `id8`.
+    ChatAnswered = 13,
 }
 
 impl EventKind {
     /// All kinds of events.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Tick,
         Self::Joined,
         Self::Announces,
@@ -114,6 +121,9 @@ impl EventKind {
         Self::KeyBatchAccepted,
         Self::Detached,
         Self::Attached,
+        Self::Chat,
+        Self::SendChat,
+        Self::ChatAnswered,
     ];
 
     /// The kind of this number.
@@ -155,11 +165,17 @@ pub enum ActionKind {
     ProblemSolved = 11,
     /// The call code is this one from now on, once after each event that changed the roster: `code32`.
     CallCodeChanged = 12,
+    /// Send a chat message: `id8 sealed`, and pass on the answer by `EF_EVENT_CHAT_ANSWERED`. Drop it when the connection ends:
+    /// on the next one this action follows again.
+    SendChat = 13,
+    /// A participant says something: `participant4 id8 type1 text`, the types as in `EF_EVENT_SEND_CHAT`. The text can be shown
+    /// as it is, isolated from text around it.
+    ChatReceived = 14,
 }
 
 impl ActionKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::SendAnnounce,
         Self::SendKeyBatch,
         Self::SendKeyRequest,
@@ -172,6 +188,8 @@ impl ActionKind {
         Self::Ended,
         Self::ProblemSolved,
         Self::CallCodeChanged,
+        Self::SendChat,
+        Self::ChatReceived,
     ];
 }
 
@@ -192,17 +210,20 @@ pub enum ProblemNumber {
     RosterDiffers = 5,
     /// Its frames name a key that has not come for 5 s, although it was requested. Lasts until `EF_ACTION_PROBLEM_SOLVED`.
     KeyMissing = 6,
+    /// A chat message under its name was not sealed by it, was altered, or could not be opened within 10 s.
+    ChatRefused = 7,
 }
 
 impl ProblemNumber {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AnnounceRefused,
         Self::KeysRefused,
         Self::ClockSkew,
         Self::Equivocation,
         Self::RosterDiffers,
         Self::KeyMissing,
+        Self::ChatRefused,
     ];
 }
 
@@ -215,6 +236,7 @@ impl From<Problem> for ProblemNumber {
             Problem::Equivocation => Self::Equivocation,
             Problem::RosterDiffers => Self::RosterDiffers,
             Problem::KeyMissing => Self::KeyMissing,
+            Problem::ChatRefused => Self::ChatRefused,
         }
     }
 }
@@ -255,14 +277,16 @@ pub enum EventRefusal {
     NotJoined = -3,
     /// Already joined, on another seat: that needs a new session.
     AlreadyJoined = -4,
+    /// Too many chat messages wait for the server.
+    ChatFull = -5,
     /// The session has ended: see `EF_ACTION_ENDED`.
     Ended = -7,
 }
 
 impl EventRefusal {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Malformed, Self::StreamAlreadyOpen, Self::NotJoined, Self::AlreadyJoined, Self::Ended];
+    pub const ALL: [Self; 6] =
+        [Self::Malformed, Self::StreamAlreadyOpen, Self::NotJoined, Self::AlreadyJoined, Self::ChatFull, Self::Ended];
 }
 
 impl From<EventError> for EventRefusal {
@@ -272,6 +296,7 @@ impl From<EventError> for EventRefusal {
             EventError::StreamAlreadyOpen => Self::StreamAlreadyOpen,
             EventError::NotJoined => Self::NotJoined,
             EventError::AlreadyJoined => Self::AlreadyJoined,
+            EventError::ChatFull => Self::ChatFull,
             EventError::Ended => Self::Ended,
         }
     }

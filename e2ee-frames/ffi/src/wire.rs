@@ -1,7 +1,7 @@
 //! Events and actions as bytes: a kind, then a body. [`EventKind`] and [`ActionKind`] say what the bodies hold.
 
 use crate::codes::{ActionKind, EndedNumber, EventKind, ProblemNumber};
-use e2ee_frames::{Action, Clock, Event, EventError, ParticipantId, Seat, Session, StreamId};
+use e2ee_frames::{Action, ChatContent, ChatId, Clock, Event, EventError, ParticipantId, Seat, Session, StreamId};
 
 /// Hands an event to a session.
 ///
@@ -9,6 +9,7 @@ use e2ee_frames::{Action, Clock, Event, EventError, ParticipantId, Seat, Session
 /// [`EventError::Malformed`] for an unknown kind or a body of the wrong length, else what the session says.
 pub fn handle(session: &mut Session, kind: u32, clock: Clock, body: &[u8]) -> Result<(), EventError> {
     let left: Vec<ParticipantId>;
+    let said: ChatContent;
     let event = match EventKind::from_number(kind).ok_or(EventError::Malformed)? {
         EventKind::Tick if body.is_empty() => Event::Tick,
         EventKind::Tick => return Err(EventError::Malformed),
@@ -33,8 +34,21 @@ pub fn handle(session: &mut Session, kind: u32, clock: Clock, body: &[u8]) -> Re
             [fresh @ (0 | 1)] => Event::Attached { fresh: fresh == 1 },
             _ => return Err(EventError::Malformed),
         },
+        EventKind::Chat => Event::Chat(body),
+        EventKind::SendChat => {
+            let (id, content) = body.split_first_chunk::<8>().ok_or(EventError::Malformed)?;
+            let (kind, text) = content.split_first().ok_or(EventError::Malformed)?;
+            let text = std::str::from_utf8(text).map_err(|_| EventError::Malformed)?;
+            said = ChatContent::new(*kind, text).ok_or(EventError::Malformed)?;
+            Event::SendChat { id: chat_id(*id)?, content: &said }
+        }
+        EventKind::ChatAnswered => Event::ChatAnswered { id: chat_id(exactly(body)?)? },
     };
     session.handle(clock, event)
+}
+
+fn chat_id(bytes: [u8; 8]) -> Result<ChatId, EventError> {
+    ChatId::from_bytes(bytes).ok_or(EventError::Malformed)
 }
 
 /// The body as an array, if it has just that length.
@@ -51,6 +65,12 @@ pub fn encode(action: &Action) -> Vec<u8> {
         }
         Action::SendKeyBatch { number, body } => with(ActionKind::SendKeyBatch, &[&number.to_be_bytes(), body]),
         Action::SendKeyRequest(wanted) => with(ActionKind::SendKeyRequest, &[wanted]),
+        Action::SendChat { id, sealed } => with(ActionKind::SendChat, &[&id.to_bytes(), sealed]),
+        Action::ChatReceived { participant, id, content } => {
+            let (kind, text) = content.parts();
+            let parts = [&participant.0.to_be_bytes()[..], &id.to_bytes(), &[kind], text.as_bytes()];
+            with(ActionKind::ChatReceived, &parts)
+        }
         Action::ParticipantVerified { participant, seat, name } => with(
             ActionKind::ParticipantVerified,
             &[&participant.0.to_be_bytes(), &seat.0.to_be_bytes(), name.as_bytes()],

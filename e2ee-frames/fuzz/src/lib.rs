@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a target fails by panicking")]
 
 pub mod announces;
+pub mod chat;
 pub mod envelope;
 pub mod frames;
 pub mod header;
@@ -22,7 +23,7 @@ use e2ee_frames::Codec;
 use tacet_fuzz::{Script, Target};
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("header", header::run),
     ("envelope", envelope::run),
     ("open", open::run),
@@ -30,6 +31,7 @@ pub const TARGETS: [Target; 11] = [
     ("keys", keys::run),
     ("announces", announces::run),
     ("key_request", key_request::run),
+    ("chat", chat::run),
     ("session", session::run),
     ("identity_devices", identity::devices),
     ("identity_archive", identity::archive),

@@ -16,14 +16,18 @@ const OPEN: u8 = 12;
 const SEAL: u8 = 13;
 /// The wall clock jumps, which ends the session: its keys may be in use elsewhere.
 const JUMP: u8 = 14;
+/// Events that came after these numbers were taken.
+const SEND_CHAT: u8 = 15;
+const CHAT_ANSWERED: u8 = 16;
 /// Number of kinds, one of them invalid.
-const KINDS: u8 = 15;
+const KINDS: u8 = 18;
 
 /// The target: kinds of events, each with how much later it happens and an edit of a genuine body.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let mut stage = Stage::new();
     let announcements = stage.announcements();
+    let messages = stage.messages();
     let frames: Vec<_> = (0u8..3)
         .filter_map(|number| seal(&mut stage.ada, at(START), Codec::Vp8, FrameKind::Delta, &[number; 9]))
         .map(|(frame, _)| frame)
@@ -52,6 +56,12 @@ pub fn run(data: &[u8]) {
             }
             JUMP => jumped += Duration::from_secs(60),
             kind => {
+                let kind = match kind {
+                    SEND_CHAT => EventKind::SendChat as u8,
+                    CHAT_ANSWERED => EventKind::ChatAnswered as u8,
+                    kind if kind > JUMP => u8::MAX,
+                    kind => kind,
+                };
                 let genuine: Vec<&[u8]> = match EventKind::from_number(u32::from(kind)) {
                     Some(EventKind::Joined) => vec![&[0, 4], &[0, 3]],
                     Some(EventKind::Announces) => announcements.iter().map(Vec::as_slice).collect(),
@@ -61,6 +71,9 @@ pub fn run(data: &[u8]) {
                     Some(EventKind::StreamOpened | EventKind::StreamClosed) => vec![&[0, 0, 0, 1], &[0, 0, 0, 0]],
                     Some(EventKind::KeyBatchAccepted) => vec![&[0, 0, 0, 1], &[0, 0, 0, 2], &[0, 0, 0, 3]],
                     Some(EventKind::Attached) => vec![&[0], &[1]],
+                    Some(EventKind::Chat) => messages.iter().map(Vec::as_slice).collect(),
+                    Some(EventKind::SendChat) => vec![b"\0\0\0\0\0\0\0\x01\x01hello", b"\x01\0\0\0\0\0\0\x02\x02!"],
+                    Some(EventKind::ChatAnswered) => vec![b"\0\0\0\0\0\0\0\x01", b"\x01\0\0\0\0\0\0\x02"],
                     Some(EventKind::Tick | EventKind::Detached) | None => vec![&[]],
                 };
                 let body = script.edit(&genuine);
@@ -85,7 +98,7 @@ fn settle(bob: &mut Session, clock: Clock) -> bool {
         let bytes = wire::encode(action);
         assert!(bytes.len() <= MAX_ACTION_BYTES);
         let first = bytes.first().map_or(0, |kind| i32::from(*kind));
-        assert!((ActionKind::SendAnnounce as i32..=ActionKind::CallCodeChanged as i32).contains(&first));
+        assert!((ActionKind::SendAnnounce as i32..=ActionKind::ChatReceived as i32).contains(&first));
     }
     actions.iter().any(|action| matches!(action, Action::Ended(_)))
 }

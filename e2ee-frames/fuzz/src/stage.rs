@@ -3,8 +3,8 @@
 //! Random numbers are seeded and time is an argument, so that the outcome of an input is deterministic.
 
 use e2ee_frames::{
-    Action, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, ParticipantId, Seat, Session, SessionConfig,
-    StreamId, WallTime, codec,
+    Action, ChatContent, ChatId, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, ParticipantId, Seat,
+    Session, SessionConfig, StreamId, WallTime, codec,
 };
 
 pub(crate) const ADA: ParticipantId = ParticipantId(10);
@@ -12,6 +12,8 @@ pub(crate) const ADA_SEAT: Seat = Seat(3);
 const BOB: ParticipantId = ParticipantId(11);
 pub(crate) const BOB_SEAT: Seat = Seat(4);
 pub(crate) const STREAM: StreamId = StreamId::CAMERA;
+/// What Ada says.
+pub(crate) const TEXTS: [&str; 2] = ["hello", "and goodbye"];
 /// Monotonic time at the start.
 pub(crate) const START: u64 = 1_000;
 /// Longest action, as the C header promises.
@@ -108,6 +110,24 @@ impl Stage {
             _ => None,
         });
         [&ADA_SEAT.0.to_be_bytes()[..], &[1], &wanted.expect("a request")].concat()
+    }
+
+    /// Bodies of two chat messages of Ada, as the server passes them on: see [`TEXTS`].
+    pub(crate) fn messages(&mut self) -> Vec<Vec<u8>> {
+        let mut say = |number: u64, text: &str| {
+            let content = ChatContent::Text(text.to_owned());
+            let id = ChatId::new(content.kind(), number);
+            tell(&mut self.ada, Event::SendChat { id, content: &content })
+        };
+        let mut actions = (1u64..).zip(TEXTS).flat_map(|(number, text)| say(number, text)).collect::<Vec<_>>();
+        // She waits for announces of those who are in the call.
+        self.ada.handle(at(START + 1_000), Event::Tick).expect("time passes");
+        actions.extend(drain(&mut self.ada));
+        let body = |action: &Action| match action {
+            Action::SendChat { id, sealed } => Some([&ADA.0.to_be_bytes()[..], &id.to_bytes(), sealed].concat()),
+            _ => None,
+        };
+        actions.iter().filter_map(body).collect()
     }
 
     /// Genuine bodies of announces messages: Ada's, Bob's own, and both.

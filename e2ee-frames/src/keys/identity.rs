@@ -1,6 +1,7 @@
 //! The identity of one process in one call: a signing key and an incarnation, both random, and their join id.
 
 use crate::label;
+use core::cmp::Ordering;
 use e2ee_core::{Label, Primitives, Random, ResumeStatement, SigningKey, array, resume};
 use zeroize::Zeroizing;
 
@@ -19,8 +20,26 @@ impl Call {
 }
 
 /// Identifies one process of one device in one call: a hash of room, call, device key and incarnation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct JoinId(pub(crate) [u8; 32]);
+
+impl Ord for JoinId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for JoinId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The order of join ids and their halves. Every search that inlined it would take a kilobyte of the wasm module.
+#[inline(never)]
+pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    one.cmp(other)
+}
 
 impl JoinId {
     /// The first half, by which messages name a sender.

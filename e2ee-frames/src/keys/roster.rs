@@ -3,12 +3,19 @@
 //! A member is reported when it is verified and when it is removed, so the roster is what the user sees. A record per
 //! join id outlives the member, so that an old announce or key that comes back is recognised as old.
 
-use super::{announce::Verified, identity::JoinId, receiver::Past, schedule::Epoch, sender_clock::SenderClock};
+use super::{
+    announce::Verified,
+    identity::{JoinId, compare},
+    receiver::Past,
+    schedule::Epoch,
+    sender_clock::SenderClock,
+};
 use crate::{
     clock::{Clock, MonotonicTime, WallTime},
     ids::{ParticipantId, Seat},
     label,
     names::{Name, harmless},
+    sframe::window::ReplayWindow,
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
@@ -54,6 +61,8 @@ pub(crate) struct Member<P: Primitives> {
     pub(crate) asked: bool,
     /// When its next key request may be answered.
     pub(crate) answer_after: MonotonicTime,
+    /// Numbers of its chat messages that were opened.
+    pub(crate) said: Option<Box<ReplayWindow>>,
     /// Boxed, so that a member that moves leaves no copy behind.
     shared: Option<Box<SharedKey<<P::Agreement as AgreementKey>::Box>>>,
 }
@@ -149,7 +158,7 @@ impl<P: Primitives> Roster<P> {
 
     /// The member whose join id has this prefix, and its record.
     pub(crate) fn by_prefix(&self, prefix: &[u8; 16]) -> Option<(&Member<P>, &Record)> {
-        let (_, record) = self.records.find(|id| id.prefix().cmp(prefix))?;
+        let (_, record) = self.records.find(|id| compare(id.prefix(), prefix))?;
         self.members.get(&record.member?).map(|member| (member, record))
     }
 
@@ -253,6 +262,7 @@ impl<P: Primitives> Roster<P> {
                     has_next: false,
                     asked: false,
                     answer_after: now,
+                    said: None,
                     shared: None,
                 };
                 self.members.insert_new(participant, member);

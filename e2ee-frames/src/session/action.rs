@@ -1,5 +1,6 @@
 //! Actions that a session returns.
 
+use crate::chat::{ChatContent, ChatId};
 use crate::ids::{ParticipantId, Seat, StreamId};
 use crate::keys::call_code::CallCode;
 use alloc::{string::String, vec::Vec};
@@ -27,6 +28,23 @@ pub enum Action {
     },
     /// Send a key request for these keys: {join_id16 kid8} × n, at most 200. The caller adds the count.
     SendKeyRequest(Vec<u8>),
+    /// Send a chat message, and report [`Event::ChatAnswered`](super::Event::ChatAnswered). Drop it when the connection ends:
+    /// on the next one this action follows again, with the message sealed again, until it is answered.
+    SendChat {
+        /// The message.
+        id: ChatId,
+        /// The sealed content.
+        sealed: Vec<u8>,
+    },
+    /// A participant says something. Each message comes once, and those of one sender mostly in order.
+    ChatReceived {
+        /// The sender, by its key and not by any label of the server.
+        participant: ParticipantId,
+        /// The message.
+        id: ChatId,
+        /// What is said, as it may be shown.
+        content: ChatContent,
+    },
     /// Show this participant on the roster: it has the invite secret. Keys may be sealed to it from now on. Repeated when
     /// its name changes. Those who are in the call already come right after [`Event::Joined`](super::Event::Joined); any
     /// later one has joined, and people should notice that as they notice a leave.
@@ -113,4 +131,6 @@ pub enum Problem {
     RosterDiffers = 5,
     /// Its frames name a key that has not come for 5 s, although it was requested. Lasts until the key is here.
     KeyMissing = 6,
+    /// A chat message under its name was not sealed by it, was altered, or could not be opened within 10 s.
+    ChatRefused = 7,
 }

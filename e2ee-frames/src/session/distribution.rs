@@ -49,7 +49,7 @@ use e2ee_core::{Primitives, Reader, SecretBytes};
 /// Joins within this time are served together.
 const COALESCE_JOINS: Duration = Duration::from_millis(500);
 /// For this time after joining, announces are of the room as it was, not of newcomers one by one.
-const SETTLE: Duration = Duration::from_secs(1);
+pub(super) const SETTLE: Duration = Duration::from_secs(1);
 /// Key requests within this time are answered together.
 const COALESCE_ANSWERS: Duration = Duration::from_millis(200);
 /// Minimum time between two answers to one requester.
@@ -358,6 +358,20 @@ impl<P: Primitives> Session<P> {
             next.use_now(self.clock.now);
         }
         self.switch_if_due();
+    }
+
+    /// No stream is open any more. In a large room a key that seals nothing is erased, so that who has written once does not
+    /// replace it after every leave.
+    pub(super) fn forget_unused_key(&mut self) {
+        if self.own.active() || self.devices() <= EAGER_ROOM {
+            return;
+        }
+        self.own.key = OwnKey::None;
+        self.own.leave_owed = false;
+        for member in self.roster.iter_mut() {
+            member.has_current = false;
+            member.has_next = false;
+        }
     }
 
     /// Seals an own key to members and records that they hold it. Does nothing if there is no such key.

@@ -5,7 +5,7 @@
 //! jump of the clock its signing key: that signs nothing any more but a proof of return. So does sleep, after which the others have long removed
 //! this device.
 
-use super::{Action, Ended, Session, agreement::Agreement};
+use super::{Action, Ended, Session, agreement::Agreement, chat::Chat};
 use crate::clock::Clock;
 use crate::keys::{leaves::Leaves, receiver::Receiver, roster::Roster, sender::OwnKeys};
 use core::time::Duration;
@@ -75,6 +75,7 @@ impl<P: Primitives> Session<P> {
         self.agreement = Agreement::default();
         self.leaves = Leaves::default();
         self.held.clear();
+        self.chat = Chat::default();
         self.wanted = SortedMap::default();
         self.actions.clear();
         self.actions.push_back(Action::Ended(reason));

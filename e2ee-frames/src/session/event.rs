@@ -1,6 +1,9 @@
 //! Events that a session handles.
 
-use crate::ids::{ParticipantId, Seat, StreamId};
+use crate::{
+    chat::{ChatContent, ChatId},
+    ids::{ParticipantId, Seat, StreamId},
+};
 
 /// An event. Bodies are those of the binary messages of `tacet.v1`, without type and number.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,21 @@ pub enum Event<'a> {
     },
     /// Another device requests keys: requester_seat2 || count1 || {join_id16 kid8} × count.
     KeyRequest(&'a [u8]),
+    /// A chat message of another: participant4 || id8 || sealed.
+    Chat(&'a [u8]),
+    /// The user of this device says something. [`Action::SendChat`](super::Action::SendChat) follows once there is a key,
+    /// which is made and distributed if need be.
+    SendChat {
+        /// Of the content's kind, with a larger number than any before.
+        id: ChatId,
+        /// What is said.
+        content: &'a ChatContent,
+    },
+    /// The server has accepted a chat message of this device, or has refused it for good.
+    ChatAnswered {
+        /// The message.
+        id: ChatId,
+    },
     /// A stream is about to send.
     StreamOpened(StreamId),
     /// A stream has stopped. Its counters continue when it opens again.
@@ -52,6 +70,9 @@ pub enum EventError {
     /// An event of the call before [`Event::Joined`].
     #[error("not joined yet")]
     NotJoined,
+    /// Too many chat messages wait for the server.
+    #[error("too many chat messages wait")]
+    ChatFull,
     /// A second [`Event::Joined`] with another seat, which needs a new session.
     #[error("already joined, on another seat")]
     AlreadyJoined,

@@ -41,6 +41,7 @@ impl<P: Primitives> Session<P> {
 
     pub(super) fn detach(&mut self) {
         self.link = Link::Detached;
+        self.chat.detached();
     }
 
     pub(super) fn attach(&mut self, fresh: bool) {

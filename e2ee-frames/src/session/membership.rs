@@ -130,6 +130,7 @@ impl<P: Primitives> Session<P> {
         }
         if known {
             self.retry_held();
+            self.retry_chat();
         }
         Ok(())
     }

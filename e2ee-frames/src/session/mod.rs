@@ -4,7 +4,8 @@
 //!   Event ──► handle ──► membership   (announces: who is verified)        ──┐
 //!                   ├──► distribution (own key: ratchet, rotate, seal)   ──┼──► Action ──► poll
 //!                   ├──► reception    (their keys: check, hold, request)  ──┤
-//!                   └──► agreement    (their rosters: compare, report)    ──┘
+//!                   ├──► agreement    (their rosters: compare, report)    ──┤
+//!                   └──► chat         (seal, send until accepted; open)   ──┘
 //!   frames ─► seal / open (frames), seal_bare / open_bare (bare_frames)
 //! ```
 //! Time is an argument, a [`Clock`]. Timers run inside [`Session::handle`]; [`Session::deadline`] is when the next
@@ -13,6 +14,7 @@
 mod action;
 mod agreement;
 mod bare_frames;
+mod chat;
 mod distribution;
 mod end;
 mod event;
@@ -32,7 +34,7 @@ pub use frames::{OpenError, Opened, SealError};
 
 use crate::{
     clock::{Clock, MonotonicTime},
-    ids::{ParticipantId, Seat},
+    ids::{ParticipantId, Seat, StreamId},
     keys::{
         display::MAX_NAME_BYTES,
         identity::{Call, Identity, JoinId},
@@ -46,6 +48,7 @@ use crate::{
 };
 use agreement::Agreement;
 use alloc::{boxed::Box, collections::VecDeque};
+use chat::Chat;
 use core::time::Duration;
 use e2ee_core::{Primitives, Random, SortedMap, Standard};
 use end::Life;
@@ -139,6 +142,7 @@ pub struct Session<P: Primitives = Standard> {
     /// Whether the roster has changed since the call code was reported.
     code_changed: bool,
     held: VecDeque<Held>,
+    chat: Chat,
     /// Keys to request, by the sender's join id.
     wanted: SortedMap<JoinId, Wanted>,
     next_request_at: MonotonicTime,
@@ -197,6 +201,7 @@ impl<P: Primitives> Session<P> {
             agreement: Agreement::default(),
             code_changed: false,
             held: VecDeque::new(),
+            chat: Chat::default(),
             wanted: SortedMap::default(),
             next_request_at: clock.now,
             actions: VecDeque::new(),
@@ -235,6 +240,13 @@ impl<P: Primitives> Session<P> {
                 self.attach(fresh);
                 Ok(())
             }
+            Event::Chat(body) => self.chat_received(body),
+            Event::SendChat { id, content } => self.send_chat(id, content),
+            Event::ChatAnswered { id } => {
+                self.chat_answered(id);
+                Ok(())
+            }
+            Event::StreamOpened(StreamId::DATA) | Event::StreamClosed(StreamId::DATA) => Err(EventError::Malformed),
             Event::StreamOpened(stream) => self.stream_opened(stream),
             Event::StreamClosed(stream) => {
                 self.own.streams.remove(&stream);
@@ -266,6 +278,7 @@ impl<P: Primitives> Session<P> {
             self.next_distribution(),
             self.next_reception(),
             self.next_agreement(),
+            self.next_chat(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -275,6 +288,7 @@ impl<P: Primitives> Session<P> {
         self.remove_expired();
         self.receiver.erase_dead(self.clock.now);
         self.distribute();
+        self.run_chat();
         self.compare_rosters();
         self.receive();
     }
@@ -299,6 +313,7 @@ impl<P: Primitives> Session<P> {
         }
     }
 
+    #[inline(never)]
     fn problem(&mut self, participant: ParticipantId, problem: Problem) {
         self.actions.push_back(Action::Problem { participant, problem });
     }
@@ -322,7 +337,7 @@ impl<P: Primitives> Session<P> {
             return;
         }
         for (stream, ready) in self.own.streams.iter_mut() {
-            if !core::mem::replace(ready, true) {
+            if !core::mem::replace(ready, true) && *stream != StreamId::DATA {
                 self.actions.push_back(Action::StreamReady { stream: *stream });
             }
         }

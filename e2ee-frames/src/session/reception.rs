@@ -151,6 +151,7 @@ impl<P: Primitives> Session<P> {
                 Err(Unsupported) => self.problem(UNKNOWN, Problem::KeysRefused),
             }
         }
+        self.retry_chat();
         Ok(())
     }
 

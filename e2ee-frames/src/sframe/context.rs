@@ -17,7 +17,7 @@ use e2ee_core::aead::{self, Aead, Unauthentic};
 use zeroize::Zeroizing;
 
 /// Maximum length of the metadata that follows the header in the additional data.
-const MAX_METADATA_BYTES: usize = 24;
+const MAX_METADATA_BYTES: usize = 32;
 
 /// Metadata that fits the additional data of a frame.
 #[derive(Clone, Copy)]
@@ -165,6 +165,7 @@ impl<A: Aead> SealContext<A> {
     }
 
     /// Writes header, ciphertext and tag of a frame to the front of `out`; returns their length.
+    #[inline(never)]
     pub(crate) fn seal(&mut self, metadata: Metadata<'_>, frame: &[u8], out: &mut [u8]) -> Result<usize, SealFailure> {
         let length = self.sealed_len(frame.len());
         let out = out.get_mut(..length).ok_or(SealFailure::Buffer)?;
@@ -230,6 +231,7 @@ impl<A: Aead> OpenContext<A> {
 
     /// Opens a frame in place. `body` is what follows the header: ciphertext and tag. Returns the length of the
     /// plaintext at the front of `body`. The window moves only if the tag is valid.
+    #[inline(never)]
     pub(crate) fn open(
         &mut self,
         header: &Encoded,

@@ -2,7 +2,7 @@
 
 use super::{
     json::{Json, hex, number, text},
-    scene::{BareFrame, Frame, Scene},
+    scene::{BareFrame, Chat, Frame, Scene},
 };
 use crate::{
     Codec, FrameKind, Seat, StreamId, codec,
@@ -99,6 +99,23 @@ fn keyed<const N: usize>(scene: &Scene, sender: usize, sframe: &[u8], said: [Fie
         ("nonce", hex(kdf::nonce(&keys.salt, ctr))),
     ]);
     fields
+}
+
+/// Chat messages.
+pub(super) fn chats(scene: &Scene) -> Json {
+    let chats = scene.chats.iter().map(|Chat { sender, id, content, sealed }| {
+        let (kind, said) = content.parts();
+        let said = [
+            ("id", hex(id.to_bytes())),
+            ("type", number(kind)),
+            ("text", text(said)),
+            ("metadata", hex(crate::chat::metadata(*id))),
+        ];
+        let mut fields = keyed(scene, *sender, sealed, said);
+        fields.extend([("plain", hex(&*content.pad().unwrap())), ("sframe", hex(sealed))]);
+        Json::Object(fields)
+    });
+    Json::List(chats.collect())
 }
 
 /// Profile N.

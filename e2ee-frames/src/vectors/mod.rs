@@ -27,6 +27,7 @@ fn document() -> String {
         ("key_schedule", keys::schedule(&scene)),
         ("frames", frames::frames(&scene)),
         ("profile_n", frames::bare_frames(&scene)),
+        ("chats", frames::chats(&scene)),
         ("call_codes", keys::call_codes(&scene)),
         ("names", names::names()),
     ])

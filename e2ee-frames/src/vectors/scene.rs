@@ -3,8 +3,8 @@
 //! Ada and Béla meet and send; Cy joins, so that their keys ratchet; Béla leaves, so that Ada makes a new generation.
 
 use crate::{
-    Action, CallCode, Clock, Codec, Event, FrameKind, MonotonicTime, ParticipantId, Seat, Session, SessionConfig,
-    StreamId, WallTime, codec,
+    Action, CallCode, ChatContent, ChatId, Clock, Codec, Event, FrameKind, MonotonicTime, ParticipantId, Seat, Session,
+    SessionConfig, StreamId, WallTime, codec,
     keys::{
         batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header, Recipient},
         identity::{Call, JoinId},
@@ -137,6 +137,14 @@ pub(super) struct BareFrame {
     pub(super) payloads: Vec<Vec<u8>>,
 }
 
+/// A chat message that a session sealed and all others have opened.
+pub(super) struct Chat {
+    pub(super) sender: usize,
+    pub(super) id: ChatId,
+    pub(super) content: ChatContent,
+    pub(super) sealed: Vec<u8>,
+}
+
 /// What all devices of a roster show.
 pub(super) struct Shown {
     pub(super) roster: Vec<usize>,
@@ -150,6 +158,7 @@ pub(super) struct Scene {
     pub(super) batches: Vec<Batch>,
     pub(super) frames: Vec<Frame>,
     pub(super) bare_frames: Vec<BareFrame>,
+    pub(super) chats: Vec<Chat>,
     pub(super) codes: Vec<Shown>,
 }
 
@@ -166,6 +175,7 @@ impl Scene {
             batches: Vec::new(),
             frames: Vec::new(),
             bare_frames: Vec::new(),
+            chats: Vec::new(),
             codes: Vec::new(),
         };
         // With seat 0 and generation 0, the camera's KID ends in two zero bytes: H.264 must escape counters that begin
@@ -203,6 +213,10 @@ impl Scene {
         scene.seal_bare(ADA, StreamId::MICROPHONE, 0, 1_200, true);
         scene.seal_bare(ADA, StreamId::CAMERA, 200, 100, false);
         scene.seal_bare(ADA, StreamId::CAMERA, 200, 120, true);
+
+        scene.say(ADA, 1, ChatContent::Text(String::from("Hello, Cy")));
+        scene.say(CY, 1, ChatContent::Reaction(String::from("👍")));
+        scene.say(ADA, 2, ChatContent::Text("ä".repeat(40)));
         scene
     }
 
@@ -263,6 +277,10 @@ impl Scene {
                     Action::SendKeyBatch { number, body } => {
                         self.take_batch(sender, &body);
                         self.devices[sender].handle(self.now, Event::KeyBatchAccepted { number });
+                    }
+                    Action::SendChat { id, sealed } => {
+                        self.take_chat(sender, id, sealed);
+                        self.devices[sender].handle(self.now, Event::ChatAnswered { id });
                     }
                     Action::Problem { problem, .. } => panic!("{problem:?}"),
                     _ => {}
@@ -338,6 +356,31 @@ impl Scene {
             assert_eq!(complete.bytes[opened.range], plain);
         }
         self.bare_frames.push(BareFrame { sender, plain, sframe, max_payload, packetized, payloads });
+    }
+
+    /// Says something, which all other devices open.
+    fn say(&mut self, sender: usize, number: u64, content: ChatContent) {
+        let id = ChatId::new(content.kind(), number);
+        self.devices[sender].handle(self.now, Event::SendChat { id, content: &content });
+        self.deliver();
+        assert!(
+            self.chats.last().is_some_and(|chat| (chat.sender, chat.id) == (sender, id) && chat.content == content)
+        );
+    }
+
+    fn take_chat(&mut self, sender: usize, id: ChatId, sealed: Vec<u8>) {
+        let body = [&self.devices[sender].id.0.to_be_bytes()[..], &id.to_bytes(), &sealed].concat();
+        let mut said = None;
+        for other in self.present.iter().filter(|other| **other != sender) {
+            self.devices[*other].handle(self.now, Event::Chat(&body));
+            while let Some(action) = self.devices[*other].session.poll() {
+                if let Action::ChatReceived { participant, content, .. } = action {
+                    assert_eq!(participant, self.devices[sender].id);
+                    said = Some(content);
+                }
+            }
+        }
+        self.chats.push(Chat { sender, id, content: said.unwrap(), sealed });
     }
 
     /// Uses up counters.

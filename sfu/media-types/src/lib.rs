@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(any(feature = "ts", test)), no_std)]
 
+pub mod chat;
 mod codec;
 mod extension;
 mod ids;

@@ -35,6 +35,7 @@ fn of_client(id: u32, message: &ClientBinary) -> Vec<u8> {
         ClientBinary::KeyRequest(wanted) => {
             binary::key_request(id, &wanted.iter().flat_map(|key| key.0).collect::<Vec<_>>())
         }
+        ClientBinary::Chat { id: chat, sealed } => binary::chat(id, *chat, sealed),
     }
 }
 
@@ -54,5 +55,6 @@ fn of_server(number: u32, message: &ServerBinary<'_>) -> Vec<u8> {
             let wanted: Vec<_> = wanted.iter().map(|key| WantedKey(*key)).collect();
             binary::forwarded_key_request(number, Seat(requester.0), &wanted)
         }
+        ServerBinary::Chat { participant, id, sealed } => binary::forwarded_chat(number, *participant, *id, sealed),
     }
 }

@@ -10,7 +10,7 @@ use sfu_api::{Command, CommandError, Event, LocalTransport, Request, Ssrc, Trans
 use signaling::{
     config::RoomLimits,
     outbox::Outgoing,
-    room::{Admittance, Entry, FreshIds, Output, Room, Standing},
+    room::{Admittance, Entry, FreshIds, Holder, Output, Room, Standing},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,8 +18,8 @@ use std::{
 };
 use tacet_fuzz::Script;
 use tacet_proto::{
-    CallId, ClientEnvelope, ClientMessage, ParticipantId, Role, RoomId, Seat, ServerEnvelope, ServerMessage, SessionId,
-    TrackId,
+    CallId, Capabilities, ClientEnvelope, ClientMessage, ParticipantId, Role, RoomId, Seat, ServerEnvelope,
+    ServerMessage, SessionId, TrackId,
     binary::{
         self, ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_INCARNATION,
         ANNOUNCE_ROOM, BATCH_CALL, BATCH_ROOM, BATCH_SEAT, PREFIX_BYTES, ServerBinary,
@@ -129,15 +129,21 @@ impl Stage {
         FreshIds { participant: ParticipantId(self.last), session: SessionId(mark), call: CallId(mark) }
     }
 
+    /// Of every fourth a host; some have tokens, of which several are of one identity.
+    fn standing(&self) -> Standing {
+        let role = [Role::Listener, Role::Host, Role::Speaker, Role::Moderator][self.last as usize % 4];
+        let token = [self.last as u8; 16];
+        let holder = self.last.is_multiple_of(3).then(|| Holder { token, identity: Some("ada".to_owned()) });
+        Standing { role, at_most: Capabilities::ALL, holder }
+    }
+
     /// A newcomer enters and joins with an announce of another device.
     fn join(&mut self) {
         if self.last >= 200 || self.present.len() > MOST {
             return;
         }
         let fresh = self.fresh();
-        let Ok(entered) = self.room.enter(self.now, Entry::Newcomer, Standing::guest(Role::Speaker), fresh) else {
-            return;
-        };
+        let Ok(entered) = self.room.enter(self.now, Entry::Newcomer, self.standing(), fresh) else { return };
         self.call = entered.call;
         self.present.push(entered.participant);
         self.views.insert(entered.participant, View::default());
@@ -215,7 +221,7 @@ impl Stage {
         let entry =
             if shown & 1 == 0 { Entry::Session { claims, covered, recent } } else { Entry::Reload { claims, recent } };
         let fresh = self.fresh();
-        let Ok(entered) = self.room.enter(self.now, entry, Standing::guest(Role::Speaker), fresh) else { return };
+        let Ok(entered) = self.room.enter(self.now, entry, self.standing(), fresh) else { return };
         self.call = entered.call;
         assert_eq!(entered.participant, who, "the participant of the claims");
         if entered.continues != tacet_proto::resume::Continues::Session {
@@ -275,6 +281,9 @@ impl Stage {
             ServerMessage::Joined(joined) => {
                 view.rev = Some(joined.rev);
                 view.roster = joined.roster.iter().map(|entry| (entry.participant, entry.seat)).collect();
+            }
+            ServerMessage::Role(change) => {
+                assert_eq!(change.capabilities.and(change.role.capabilities()), change.capabilities);
             }
             ServerMessage::Roster(roster) => {
                 let before = view.rev.replace(roster.rev);

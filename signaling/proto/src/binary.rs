@@ -7,12 +7,15 @@
 //! 3 Announces  S→C  count1 || { participant4 seat2 announce298 len2 display } × count
 //! 4 KeyRequest C→S  count1 || { join_id16 kid8 } × count, at most 200; routed by the seat inside the KID
 //!              S→C  requester_seat2 || the same
+//! 5 Chat       C→S  chat_id8 || sealed             a chat message or reaction, sealed as app data, at most 4,132 bytes
+//!              S→C  participant4 || the same     the sender, as the server says; the seal says it for certain
 //! ```
 
 use crate::{
     ids::{ParticipantId, Seat},
     limits::MAX_MESSAGE_BYTES,
 };
+pub use media_types::chat::{ChatId, ChatKind, MAX_REACTION_BYTES, MAX_SEALED_CHAT_BYTES, MAX_TEXT_BYTES};
 pub use media_types::key_exchange::{
     ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_INCARNATION, ANNOUNCE_ROOM,
     ANNOUNCE_SEQ, BATCH_ANNOUNCE_SEQ, BATCH_CALL, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, BATCH_JOIN_ID, BATCH_KID,
@@ -42,12 +45,14 @@ pub enum BinaryType {
     Announces = 3,
     /// Keys that a receiver lacks.
     KeyRequest = 4,
+    /// A chat message or reaction.
+    Chat = 5,
 }
 
 impl BinaryType {
     /// The type that a byte stands for.
     fn of(byte: u8) -> Result<Self, BinaryError> {
-        [Self::KeyBatch, Self::Keys, Self::Announces, Self::KeyRequest]
+        [Self::KeyBatch, Self::Keys, Self::Announces, Self::KeyRequest, Self::Chat]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
             .ok_or(BinaryError::UnknownType)
@@ -72,6 +77,9 @@ pub enum BinaryError {
     /// A sealed name longer than [`MAX_DISPLAY_BYTES`].
     #[error("sealed name too long")]
     Display,
+    /// An empty chat message, one longer than [`MAX_SEALED_CHAT_BYTES`], or an id of an unknown kind.
+    #[error("not a chat message")]
+    Chat,
 }
 
 /// A message from the client, parsed once and owned, so that it can travel to the room.
@@ -81,6 +89,13 @@ pub enum ClientBinary {
     KeyBatch(KeyBatch),
     /// Keys of others that this client lacks.
     KeyRequest(Vec<WantedKey>),
+    /// A message to everyone.
+    Chat {
+        /// The sender's name of it.
+        id: ChatId,
+        /// What only participants open.
+        sealed: Vec<u8>,
+    },
 }
 
 /// A key batch as the server sees it.
@@ -143,6 +158,15 @@ pub enum ServerBinary<'a> {
         /// The keys, [`WANTED_KEY_BYTES`] each.
         wanted: &'a [u8],
     },
+    /// A message of a participant.
+    Chat {
+        /// The participant.
+        participant: ParticipantId,
+        /// Its name of the message.
+        id: ChatId,
+        /// The sealed contents.
+        sealed: &'a [u8],
+    },
 }
 
 /// One participant's announce.
@@ -185,6 +209,17 @@ impl<'a> Reader<'a> {
         let [count] = self.array()?;
         let count = usize::from(count);
         if count == 0 || count > most { Err(BinaryError::Count) } else { Ok(count) }
+    }
+
+    /// The rest: a chat message.
+    fn chat(&mut self) -> Result<(ChatId, &'a [u8]), BinaryError> {
+        let id = ChatId::from_bytes(self.array()?).ok_or(BinaryError::Chat)?;
+        let sealed = std::mem::take(&mut self.0);
+        if sealed.is_empty() || sealed.len() > MAX_SEALED_CHAT_BYTES {
+            Err(BinaryError::Chat)
+        } else {
+            Ok((id, sealed))
+        }
     }
 
     fn end(self) -> Result<(), BinaryError> {
@@ -231,6 +266,10 @@ pub fn parse_client(message: &[u8]) -> Result<(Option<u32>, ClientBinary), Binar
             let count = reader.count(MAX_WANTED_KEYS)?;
             ClientBinary::KeyRequest(reader.arrays(count, WantedKey)?)
         }
+        BinaryType::Chat => {
+            let (id, sealed) = reader.chat()?;
+            ClientBinary::Chat { id, sealed: sealed.to_vec() }
+        }
         BinaryType::Keys | BinaryType::Announces => return Err(BinaryError::UnknownType),
     };
     reader.end()?;
@@ -271,6 +310,11 @@ pub fn parse_server(message: &[u8]) -> Result<(u32, ServerBinary<'_>), BinaryErr
             let requester = Seat(u16::from_be_bytes(reader.array()?));
             let count = reader.count(MAX_WANTED_KEYS)?;
             ServerBinary::KeyRequest { requester, wanted: reader.take(count * WANTED_KEY_BYTES)? }
+        }
+        BinaryType::Chat => {
+            let participant = ParticipantId(u32::from_be_bytes(reader.array()?));
+            let (id, sealed) = reader.chat()?;
+            ServerBinary::Chat { participant, id, sealed }
         }
         BinaryType::KeyBatch => return Err(BinaryError::UnknownType),
     };
@@ -352,6 +396,25 @@ pub fn forwarded_key_request(seq: u32, requester: Seat, wanted: &[WantedKey]) ->
     message
 }
 
+/// Writes a chat message, whose sealed contents have 1 to [`MAX_SEALED_CHAT_BYTES`] bytes.
+#[must_use]
+pub fn chat(number: u32, id: ChatId, sealed: &[u8]) -> Vec<u8> {
+    let mut message = start(BinaryType::Chat, number);
+    message.extend_from_slice(&id.to_bytes());
+    message.extend_from_slice(sealed);
+    message
+}
+
+/// Writes a chat message as the server forwards it.
+#[must_use]
+pub fn forwarded_chat(seq: u32, participant: ParticipantId, id: ChatId, sealed: &[u8]) -> Vec<u8> {
+    let mut message = start(BinaryType::Chat, seq);
+    message.extend_from_slice(&participant.0.to_be_bytes());
+    message.extend_from_slice(&id.to_bytes());
+    message.extend_from_slice(sealed);
+    message
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -401,6 +464,26 @@ mod tests {
         let message = announces(77, &entries);
         assert_eq!(message.len(), PREFIX_BYTES + 1 + entries.iter().map(announce_bytes).sum::<usize>());
         assert_eq!(parse_server(&message), Ok((77, ServerBinary::Announces(entries.to_vec()))));
+    }
+
+    #[test]
+    fn chat_message_is_bounded_and_of_a_known_kind() {
+        let id = ChatId::new(ChatKind::Reaction, 7);
+        let sealed = vec![9; MAX_SEALED_CHAT_BYTES];
+        assert_eq!(
+            parse_client(&chat(3, id, &sealed)),
+            Ok((Some(3), ClientBinary::Chat { id, sealed: sealed.clone() }))
+        );
+        let forwarded = forwarded_chat(4, ParticipantId(8), id, &sealed);
+        assert!(forwarded.len() <= MAX_MESSAGE_BYTES);
+        let expected = ServerBinary::Chat { participant: ParticipantId(8), id, sealed: &sealed };
+        assert_eq!(parse_server(&forwarded), Ok((4, expected)));
+        for sealed in [vec![], vec![9; MAX_SEALED_CHAT_BYTES + 1]] {
+            assert_eq!(parse_client(&chat(3, id, &sealed)), Err(BinaryError::Chat));
+        }
+        let mut unknown = chat(3, id, &[1]);
+        unknown[PREFIX_BYTES] = 2;
+        assert_eq!(parse_client(&unknown), Err(BinaryError::Chat));
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub const fn type_rate(kind: MessageType) -> TypeRate {
         MessageType::KeyBatch => (30, 66),
         // A client asks once a second for all keys that it lacks.
         MessageType::KeyRequest => (10, 500),
+        // As fast as people type, and as they press a button.
+        MessageType::Chat => (5, 200),
+        MessageType::Reaction => (2, 500),
     };
     TypeRate { burst, every_ms }
 }

@@ -1,6 +1,9 @@
 //! The types of messages from client to server, text and binary together, as limits tell them apart.
 
-use crate::{binary::ClientBinary, client::ClientMessage};
+use crate::{
+    binary::{ChatKind, ClientBinary},
+    client::ClientMessage,
+};
 
 /// Type of a message from a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +66,10 @@ pub enum MessageType {
     KeyBatch,
     /// [`ClientBinary::KeyRequest`].
     KeyRequest,
+    /// [`ClientBinary::Chat`], except reactions.
+    Chat,
+    /// [`ClientBinary::Chat`] of the kind reaction.
+    Reaction,
 }
 
 impl MessageType {
@@ -97,6 +104,8 @@ impl MessageType {
         Self::Leave,
         Self::KeyBatch,
         Self::KeyRequest,
+        Self::Chat,
+        Self::Reaction,
     ];
 
     /// The value of `t`, or a name in the same style for a binary type.
@@ -132,6 +141,8 @@ impl MessageType {
             Self::Leave => "leave",
             Self::KeyBatch => "key_batch",
             Self::KeyRequest => "key_request",
+            Self::Chat => "chat",
+            Self::Reaction => "reaction",
         }
     }
 }
@@ -175,6 +186,10 @@ impl From<&ClientBinary> for MessageType {
         match message {
             ClientBinary::KeyBatch(_) => Self::KeyBatch,
             ClientBinary::KeyRequest(_) => Self::KeyRequest,
+            ClientBinary::Chat { id, .. } => match id.kind() {
+                ChatKind::Message => Self::Chat,
+                ChatKind::Reaction => Self::Reaction,
+            },
         }
     }
 }

@@ -110,6 +110,8 @@ fn declarations() -> String {
         ("MAX_DISPLAY_BYTES", binary::MAX_DISPLAY_BYTES),
         ("WANTED_KEY_BYTES", binary::WANTED_KEY_BYTES),
         ("MAX_WANTED_KEYS", binary::MAX_WANTED_KEYS),
+        ("MAX_TEXT_BYTES", binary::MAX_TEXT_BYTES),
+        ("MAX_REACTION_BYTES", binary::MAX_REACTION_BYTES),
         ("MAX_EXPECTED", client::MAX_EXPECTED),
         ("MAX_ENCODINGS", encoding::MAX_ENCODINGS),
         ("MAX_ROOM_TOKEN_BYTES", limits::MAX_ROOM_TOKEN_BYTES),

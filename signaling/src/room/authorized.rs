@@ -34,6 +34,8 @@ rights! {
     Present: None, "join first";
     /// Receiving tracks.
     Subscribes: Some(Capability::Subscribe), "you may not receive tracks in this room";
+    /// Writing in the chat, and reacting.
+    Chats: Some(Capability::Chat), "you may not write in the chat of this room";
     /// Acting on others, and locking the room.
     Moderates: Some(Capability::Moderate), "only moderators and hosts may do this";
     /// Ending the room.

@@ -1,4 +1,4 @@
-//! Key traffic: split by recipient and forwarded. Nothing of it is read but what names its sender.
+//! Binary messages, and key traffic: split by recipient and forwarded. Nothing of it is read but what names its sender.
 
 use super::{
     Refusal, Room,
@@ -20,6 +20,7 @@ impl Room {
         let passed_on = match message {
             ClientBinary::KeyBatch(batch) => self.authorize(from).and_then(|by| self.key_batch(now, by, batch)),
             ClientBinary::KeyRequest(wanted) => self.authorize(from).and_then(|by| self.key_request(now, by, wanted)),
+            ClientBinary::Chat { id, sealed } => self.authorize(from).map(|by| self.chat(now, &by, id, &sealed)),
         };
         match (passed_on, super::DONE) {
             (Ok(()), Some(answer)) => self.send(from, id, answer),

@@ -4,6 +4,7 @@ use super::{
     Answer, DONE, Member, Refusal, Room,
     authorized::{Authorized, Present},
     backlog::{Announced, Backlog},
+    chat::Sent,
     identity::check_expected,
     presence::Presence,
     refusal,
@@ -121,6 +122,7 @@ impl Room {
             diagnoses,
             slots,
             backlog,
+            sent: Sent::default(),
         };
         self.members.insert(from, member);
         self.outputs.joined(from, id, joined, self.claims(from));

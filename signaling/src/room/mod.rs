@@ -18,6 +18,7 @@ mod arrange;
 mod audio;
 mod authorized;
 mod backlog;
+mod chat;
 mod encodings;
 mod entry;
 mod gathering;
@@ -132,6 +133,7 @@ struct Member {
     diagnoses: bool,
     slots: Slots,
     backlog: Backlog,
+    sent: chat::Sent,
 }
 
 /// One room.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod audio;
+mod chat;
 mod fairness;
 mod identity;
 mod keys;

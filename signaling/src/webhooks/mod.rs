@@ -25,6 +25,7 @@ use crate::{
     api::{keys::seconds, short_id::short_id},
     config::WebhookSettings,
     lock::lock,
+    metrics::Delivery,
     random::random,
 };
 use data_encoding::HEXLOWER;
@@ -415,18 +416,22 @@ impl Webhooks {
         result: Result<(), Failure>,
         settings: &WebhookSettings,
         now: SystemTime,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Delivery, StorageError> {
         let _changing = lock(&self.changing);
         // It may have made space, or its endpoint may be gone.
-        let Some(stored) = self.deliveries().get(&id).cloned() else { return Ok(()) };
-        let Err(failure) = result else { return self.erase(id) };
+        let Some(stored) = self.deliveries().get(&id).cloned() else {
+            return Ok(if result.is_ok() { Delivery::Received } else { Delivery::Failed });
+        };
+        let Err(failure) = result else { return self.erase(id).map(|()| Delivery::Received) };
         let attempts = stored.attempts.saturating_add(1);
         let pause = settings.pauses.get(stored.attempts as usize).map(|pause| pause.mul_f64(jitter()));
         if pause.is_none() {
             tracing::warn!(endpoint = %id.endpoint, ?failure, "a message to a webhook failed for the last time");
         }
         let due = milliseconds(now.checked_add(pause.unwrap_or_default()).unwrap_or(now));
-        self.put(id, StoredDelivery { attempts, due, failed: pause.is_none(), failure: Some(failure), ..stored })
+        let failed = pause.is_none();
+        self.put(id, StoredDelivery { attempts, due, failed, failure: Some(failure), ..stored })?;
+        Ok(if failed { Delivery::Failed } else { Delivery::Postponed })
     }
 
     fn put(&self, id: DeliveryId, stored: StoredDelivery) -> Result<(), StorageError> {

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     api::{ApiRecords, keys::seconds},
     config::WebhookSettings,
+    metrics::Metrics,
 };
 use std::{
     collections::HashMap,
@@ -25,7 +26,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 const AFTER_FAULT: Duration = Duration::from_secs(5);
 
 /// Makes attempts until it is dropped. Those under way then are made again by the next process.
-pub(crate) async fn run(api: Arc<ApiRecords>, settings: WebhookSettings) {
+pub(crate) async fn run(api: Arc<ApiRecords>, settings: WebhookSettings, metrics: Arc<Metrics>) {
     let sender = match Sender::new(settings.private, settings.timeout) {
         Ok(sender) => Arc::new(sender),
         Err(error) => {
@@ -35,7 +36,8 @@ pub(crate) async fn run(api: Arc<ApiRecords>, settings: WebhookSettings) {
     };
     let webhooks = &api.webhooks;
     let mut events = webhooks.happened.lock().await;
-    let mut attempts = Attempts { api: Arc::clone(&api), settings, sender, tasks: JoinSet::new(), of: HashMap::new() };
+    let mut attempts =
+        Attempts { api: Arc::clone(&api), settings, sender, metrics, tasks: JoinSet::new(), of: HashMap::new() };
     loop {
         let pause = attempts.start(SystemTime::now());
         tokio::select! {
@@ -56,6 +58,7 @@ struct Attempts {
     api: Arc<ApiRecords>,
     settings: WebhookSettings,
     sender: Arc<Sender>,
+    metrics: Arc<Metrics>,
     tasks: JoinSet<(DeliveryId, Result<(), Failure>)>,
     /// Which deliveries of each endpoint.
     of: HashMap<EndpointId, Vec<DeliveryId>>,
@@ -113,8 +116,11 @@ impl Attempts {
         if let Err(failure) = result {
             tracing::debug!(endpoint = %id.endpoint, ?failure, "a webhook was not reached");
         }
+        let metrics = Arc::clone(&self.metrics);
         self.change(move |webhooks, settings, now| {
-            webhooks.attempted(id, result, settings, now).map_err(|error| error.to_string())
+            let outcome = webhooks.attempted(id, result, settings, now).map_err(|error| error.to_string())?;
+            metrics.deliveries.count(outcome);
+            Ok(())
         })
         .await;
         if let Some(under_way) = self.of.get_mut(&id.endpoint) {

@@ -54,7 +54,7 @@ async def client_in_rust(tacet, link):
         with wave.open(str(path), "wb") as file:
             file.setparams((1, 2, 48_000, 0, "NONE", ""))
             file.writeframes(b"\x20\x00\xe0\xff" * 48_000)
-        command = [tacet, "call", "--name", RUST, "--play", str(path), "--loop", "--code", link]
+        command = [tacet, "call", "--name", RUST, "--play", str(path), "--loop", "--code", "--say", "hello from Rust", link]
         async with process(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT) as running:
             yield running
 
@@ -107,6 +107,16 @@ async def exchange_keys(ada, bob):
     seat, _ = await bob.meet("Ada")
     _, sframe_key, salt = opened.frame_keys(seat, stream=0)
     expect(p.sframe_open(sframe_key, salt, p.metadata("opus", "delta"), frame) == b"hello", "another frame")
+    return key
+
+
+async def chat(ada, bob, key, key_of_rust, rust):
+    """What the client in Rust and Ada write is read by the others."""
+    expect(await bob.read(RUST, key_of_rust) == (1, "hello from Rust"), "another text of Rust")
+    await ada.say(key, "hello from Python")
+    expect(await bob.read("Ada", key) == (1, "hello from Python"), "another text of Ada")
+    while b"Ada: hello from Python" not in (line := await asyncio.wait_for(rust.stdout.readline(), PATIENCE_S)):
+        expect(line, "the client in Rust did not read Ada's text")
 
 
 async def come_back(ada, bob):
@@ -155,7 +165,7 @@ async def call(tacet):
             expect((await bob.receive_key(RUST)).secret == key.secret, "another key of the client in Rust")
             while ada.call_code().encode() not in (line := await asyncio.wait_for(rust.stdout.readline(), PATIENCE_S)):
                 expect(line, "the client in Rust has another call code")
-            await exchange_keys(ada, bob)
+            await chat(ada, bob, await exchange_keys(ada, bob), key, rust)
             await bad_input(ada)
             await come_back(ada, bob)
         await flood(bob)

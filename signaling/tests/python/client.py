@@ -20,7 +20,8 @@ import websockets
 import protocol as p
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/protocol.schema.json").read_text())
-KEY_BATCH, KEYS, ANNOUNCES, KEY_REQUEST = range(1, 5)
+KEY_BATCH, KEYS, ANNOUNCES, KEY_REQUEST, CHAT = range(1, 6)
+CHAT_STREAM = 4
 # Generous: a busy machine is not a fault.
 PATIENCE_S = 30
 
@@ -69,7 +70,7 @@ class Client:
         self.link, self.name = link, name
         self.signing_seed, self.ephemeral, self.incarnation = os.urandom(32), os.urandom(32), os.urandom(16)
         self.messages, self.others = [], {}
-        self.last_seq = self.requests = 0
+        self.last_seq = self.requests = self.said = 0
         self.socket = self.seat = None
 
     async def connect(self):
@@ -216,6 +217,33 @@ class Client:
             if announced.join_id[:16] in header:
                 return p.open_entry(self.call, header, entry, announced, self.announced, self.ephemeral)
         raise RuntimeError("no key of that sender")
+
+    async def say(self, key, text):
+        """Sends a chat message, sealed by a key that the others have."""
+        self.said += 1
+        chat_id = self.said.to_bytes(8, "big")
+        kid, sframe_key, salt = key.frame_keys(self.seat, stream=CHAT_STREAM)
+        content = p.chat_content(1, text)
+        sealed = p.sframe_seal(sframe_key, salt, kid, self.said - 1, p.chat_metadata(chat_id), content)
+        await self.request_binary(CHAT, chat_id + sealed)
+
+    async def read(self, sender, key):
+        """Opens the next chat message of a participant that it has met, given by name; `key` is of its generation."""
+        seat, announced = await self.meet(sender)
+        participant = next(number for number, other in self.others.items() if other[1] is announced)
+
+        def of_sender(message):
+            return message["t"] == CHAT and message["body"][:4] == struct.pack(">I", participant)
+
+        body = (await self.wait(of_sender))["body"]
+        chat_id, sealed = body[4:12], body[12:]
+        number, _, _ = p.parse_sframe_header(sealed)
+        while key.step < number & 7:
+            key = key.next_step()
+        kid, sframe_key, salt = key.frame_keys(seat, stream=CHAT_STREAM)
+        if kid != number:
+            raise RuntimeError("sealed by another key, or on another stream")
+        return p.read_chat(p.sframe_open(sframe_key, salt, p.chat_metadata(chat_id), sealed))
 
     async def resume(self):
         """Continues the session on another connection."""

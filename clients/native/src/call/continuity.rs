@@ -30,6 +30,10 @@ impl Call {
         if self.signaling.take().is_some() {
             // Whether the path needs another restart will be known then; the answer to this one arrives if it was made.
             self.requests.withdraw(MessageType::IceRestart);
+            // The session seals again what was not answered.
+            self.requests.withdraw(MessageType::Chat);
+            self.requests.withdraw(MessageType::Reaction);
+            self.chats.clear();
             // A session that has ended accepts no events, and needs none.
             let _ = self.keys.handle(Event::Detached);
         }

@@ -1,6 +1,6 @@
 //! What a call reports to its program.
 
-use e2ee_frames::{CallCode, Problem, StreamId};
+use e2ee_frames::{CallCode, ChatContent, Problem, StreamId};
 use tacet_proto::{
     ParticipantId, Seat, TrackId,
     layers::{SlotLayer, TrackWant},
@@ -41,6 +41,13 @@ pub enum CallEvent {
         seat: Seat,
         /// The name that the participant chose.
         name: String,
+    },
+    /// A participant says something.
+    Chat {
+        /// The participant whose key opened it.
+        participant: ParticipantId,
+        /// What it says.
+        content: ChatContent,
     },
     /// Nothing arrives from a participant: it may come back, or leave.
     Away(ParticipantId),

@@ -28,6 +28,13 @@ impl Call {
                     self.keep_and_send(number, Outgoing::key_request(number, &wanted), None)?;
                     continue;
                 }
+                Action::SendChat { id, sealed } => {
+                    let number = self.requests.next_number();
+                    self.chats.insert(number, id);
+                    self.keep_and_send(number, Outgoing::chat(number, id, &sealed), None)?;
+                    continue;
+                }
+                Action::ChatReceived { participant, content, .. } => CallEvent::Chat { participant, content },
                 Action::ParticipantVerified { participant, seat, name } => {
                     CallEvent::Verified { participant, seat, name }
                 }
@@ -43,7 +50,7 @@ impl Call {
                 Action::Ended(reason) => return Err(CallError::Ended(reason)),
             };
             // Both the session and the roster report that a participant left.
-            if self.ready.back() != Some(&event) {
+            if self.ready.back() != Some(&event) || matches!(event, CallEvent::Chat { .. }) {
                 self.ready.push_back(event);
             }
         }

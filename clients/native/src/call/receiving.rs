@@ -19,10 +19,15 @@ impl Call {
             return Ok(());
         }
         let refused = match received {
-            Received::Announces(_) | Received::Keys(_) | Received::KeyRequest(_) if !self.exchange_keys => Ok(()),
+            Received::Announces(_) | Received::Keys(_) | Received::KeyRequest(_) | Received::Chat(_)
+                if !self.exchange_keys =>
+            {
+                Ok(())
+            }
             Received::Announces(body) => self.keys.handle(Event::Announces(&body)),
             Received::Keys(body) => self.keys.handle(Event::Keys(&body)),
             Received::KeyRequest(body) => self.keys.handle(Event::KeyRequest(&body)),
+            Received::Chat(body) => self.keys.handle(Event::Chat(&body)),
             Received::Unknown => Ok(()),
             Received::Message { re, message } => {
                 self.message(re, message)?;
@@ -42,6 +47,9 @@ impl Call {
         }
         if let Some(number) = re.and_then(|re| self.requests.answered(re)) {
             self.keys.handle(Event::KeyBatchAccepted { number })?;
+        }
+        if let Some(re) = re {
+            self.chat_answered(re)?;
         }
         let event = match message {
             ServerMessage::Joined(joined) => return self.joined(joined),
@@ -124,9 +132,18 @@ impl Call {
             if !self.requests.is_key_batch(re) {
                 self.requests.answered(re);
             }
+            self.chat_answered(re)?;
         }
         self.ready.push_back(CallEvent::Refused { re, error });
         Ok(())
+    }
+
+    /// The server has answered a request. If it was a chat message, the session need not send it again.
+    fn chat_answered(&mut self, re: u32) -> Result<(), CallError> {
+        match self.chats.remove(&re) {
+            Some(id) => Ok(self.keys.handle(Event::ChatAnswered { id })?),
+            None => Ok(()),
+        }
     }
 
     /// Queues changes of the roster and passes departures to the session.

@@ -2,7 +2,7 @@
 
 use super::{Call, CallError};
 use crate::outbox::Outgoing;
-use e2ee_frames::{Event, StreamId};
+use e2ee_frames::{ChatContent, ChatId, Event, StreamId};
 use tacet_proto::{
     ClientMessage, TrackId,
     client::{ClientTransport, Empty, Ping, Publish, SlotsReady, Speech, Subscribe, TrackRef, Unsubscribe},
@@ -112,6 +112,17 @@ impl Call {
     /// [`CallError`].
     pub fn layers(&mut self, tiles: Vec<Tile>) -> Result<(), CallError> {
         self.request(ClientMessage::Layers(Layers { tiles, downlink: false })).map(drop)
+    }
+
+    /// Says something to everyone in the call. It is sealed as soon as there is a key, and sent until the server accepts it.
+    ///
+    /// # Errors
+    /// If it is empty or too long, if 64 messages wait for the server, or if the session has ended.
+    pub fn say(&mut self, content: &ChatContent) -> Result<(), CallError> {
+        let number = self.last_chat.saturating_add(1);
+        self.keys.handle(Event::SendChat { id: ChatId::new(content.kind(), number), content })?;
+        self.last_chat = number;
+        self.run_actions()
     }
 
     /// Confirms that all slots up to this revision are applied; the server sends media in new slots only after that.

@@ -30,6 +30,7 @@ use crate::{
     link::RoomLink,
     media::Engine,
 };
+use e2ee_frames::ChatContent;
 use std::{
     pin::Pin,
     sync::Arc,
@@ -57,6 +58,7 @@ pub(super) enum Command {
     Subscribe(Vec<TrackId>),
     Unsubscribe(Vec<TrackId>),
     Show(Vec<VideoTile>),
+    Say(ChatContent, oneshot::Sender<Result<(), ClientError>>),
     /// Request a key frame of a participant's source.
     RequestKeyFrame(ParticipantId, Source),
 }
@@ -322,6 +324,7 @@ impl<G: Engine> Driver<G> {
                 self.session.show(tiles);
                 ConnectionRequest::Reconcile
             }
+            Command::Say(content, answer) => ConnectionRequest::Say(content, answer),
             Command::RequestKeyFrame(participant, source) => self
                 .session
                 .remote_track(participant, source)

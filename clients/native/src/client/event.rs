@@ -6,7 +6,7 @@ use super::{
 };
 use crate::audio::Level;
 use bytes::Bytes;
-use e2ee_frames::{CallCode, Problem};
+use e2ee_frames::{CallCode, ChatContent, Problem};
 use tacet_proto::{
     Capabilities, ErrorCode, ParticipantId, Role, TrackId,
     layers::LayerReason,
@@ -36,6 +36,13 @@ pub enum ClientEvent {
     ParticipantBack(Participant),
     /// A participant has left.
     ParticipantLeft(Participant),
+    /// A participant says something, to everyone.
+    Chat {
+        /// The participant whose key opened it.
+        participant: Participant,
+        /// What it says, without control characters but line feeds and tabs.
+        content: ChatContent,
+    },
     /// The encryption state of a participant's media has changed.
     Encryption {
         /// The sender.

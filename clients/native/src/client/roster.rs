@@ -198,7 +198,11 @@ impl Roster {
             }
             Problem::Equivocation => member.set(id, Encryption::Broken, emit),
             Problem::KeyMissing => member.set(id, Encryption::WaitingForKey, emit),
-            Problem::KeysRefused | Problem::AnnounceRefused | Problem::ClockSkew | Problem::RosterDiffers => {}
+            Problem::KeysRefused
+            | Problem::AnnounceRefused
+            | Problem::ClockSkew
+            | Problem::RosterDiffers
+            | Problem::ChatRefused => {}
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     track::TrackState,
 };
 use crate::{audio::Level, call::JoinOptions};
-use e2ee_frames::{CallCode, Problem};
+use e2ee_frames::{CallCode, ChatContent, Problem};
 use std::{sync::Arc, time::Instant};
 use tacet_proto::{
     ParticipantId, TrackId,
@@ -193,6 +193,13 @@ impl SessionState {
     pub(super) fn participant_verified(&mut self, id: ParticipantId, name: String) {
         let events = &self.events;
         self.roster.verified(id, name, &mut |event| events.emit(event));
+    }
+
+    /// A participant says something.
+    pub(super) fn chat(&self, id: ParticipantId, content: ChatContent) {
+        if let Some((participant, _)) = self.roster.members().find(|(member, _)| member.id == id) {
+            self.events.emit(ClientEvent::Chat { participant, content });
+        }
     }
 
     /// The server says whether a participant is away.

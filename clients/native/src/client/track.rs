@@ -34,11 +34,20 @@ pub enum TrackState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrackError {
     /// The server refused the track.
-    #[error("the server refused the track: {0:?}")]
+    #[error("{}", refused(*.0))]
     Refused(ErrorCode),
     /// The client has ended.
     #[error("the client has ended")]
     Ended,
+}
+
+fn refused(code: ErrorCode) -> String {
+    match code {
+        ErrorCode::Forbidden => {
+            "this client may not publish this track in this room: its role does not allow it".to_owned()
+        }
+        code => format!("the server refused the track: {code:?}"),
+    }
 }
 
 /// 20 ms of samples, and when the application wrote them.

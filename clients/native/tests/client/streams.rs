@@ -103,7 +103,7 @@ async fn authentic_frames_of_other_streams_are_not_delivered() {
         of = bob.sees("Mallory") => of,
     };
     let audible = |event: &ClientEvent| matches!(event, ClientEvent::AudioReady { .. });
-    for stream in [StreamId(9), StreamId::DATA, StreamId::CAMERA, StreamId::SCREEN, StreamId::MAX] {
+    for stream in [StreamId(9), StreamId(12), StreamId::CAMERA, StreamId::SCREEN, StreamId::MAX] {
         let before = (bob.client.snapshot().received, bob.events_seen.len());
         bob.audio.clear();
         let received = |bob: &Listener| {

@@ -15,6 +15,9 @@ export const EventKind = {
   KeyBatchAccepted: 8,
   Detached: 9,
   Attached: 10,
+  Chat: 11,
+  SendChat: 12,
+  ChatAnswered: 13,
 } as const;
 
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];
@@ -33,6 +36,8 @@ export const ActionKind = {
   Ended: 10,
   ProblemSolved: 11,
   CallCodeChanged: 12,
+  SendChat: 13,
+  ChatReceived: 14,
 } as const;
 
 export type ActionKind = (typeof ActionKind)[keyof typeof ActionKind];
@@ -45,6 +50,7 @@ export const ProblemNumber = {
   Equivocation: 4,
   RosterDiffers: 5,
   KeyMissing: 6,
+  ChatRefused: 7,
 } as const;
 
 export type ProblemNumber = (typeof ProblemNumber)[keyof typeof ProblemNumber];
@@ -63,6 +69,7 @@ export const EventRefusal = {
   StreamAlreadyOpen: -2,
   NotJoined: -3,
   AlreadyJoined: -4,
+  ChatFull: -5,
   Ended: -7,
 } as const;
 

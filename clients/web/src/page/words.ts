@@ -144,6 +144,7 @@ const PROBLEMS: Readonly<Record<Problem["code"], (name: string) => string>> = {
     `The device of ${name} sees other people in this call than yours does: the server shows you different calls, or holds something back. Compare the call code.`,
   "key-missing": (name) =>
     `The key to the audio and video of ${name} has not come, although it was asked for. They can't be decrypted until it does.`,
+  "chat-refused": (name) => `A chat message under the name of ${name} could not be verified and is not shown.`,
   "encryption-stopped": () =>
     "Encryption stopped on this device. Nothing was sent or played meanwhile, and the call goes on with new keys.",
   "transform-bypassed": () => "This browser let media bypass encryption, so it was stopped. Update the browser.",

@@ -4,7 +4,7 @@
 import { MAX_WANTED_KEYS, WANTED_KEY_BYTES } from "./generated.ts";
 
 /** Type byte of a binary message. */
-export const BinaryType = { KeyBatch: 1, Keys: 2, Announces: 3, KeyRequest: 4 } as const;
+export const BinaryType = { KeyBatch: 1, Keys: 2, Announces: 3, KeyRequest: 4, Chat: 5 } as const;
 export type BinaryType = (typeof BinaryType)[keyof typeof BinaryType];
 
 /** A binary message from the server. */

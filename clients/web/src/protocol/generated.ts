@@ -810,6 +810,8 @@ export const ANNOUNCE_BYTES = 298;
 export const MAX_DISPLAY_BYTES = 512;
 export const WANTED_KEY_BYTES = 24;
 export const MAX_WANTED_KEYS = 200;
+export const MAX_TEXT_BYTES = 4096;
+export const MAX_REACTION_BYTES = 64;
 export const MAX_EXPECTED = 300;
 export const MAX_ENCODINGS = 3;
 export const MAX_ROOM_TOKEN_BYTES = 1024;
@@ -846,5 +848,7 @@ export const TYPE_RATES = {
   "leave": { burst: 3, every_ms: 1000 },
   "key_batch": { burst: 30, every_ms: 66 },
   "key_request": { burst: 10, every_ms: 500 },
+  "chat": { burst: 5, every_ms: 200 },
+  "reaction": { burst: 2, every_ms: 500 },
 } as const;
 export const SUBPROTOCOL = "tacet.v1.json";

@@ -7,6 +7,7 @@
 // client missed, answers included; a ping behind `welcome` marks the end of that, so that only what was never answered is
 // sent again. Each message of the server has a number, which is acknowledged and by which repetitions are dropped.
 
+import type { ChatKind } from "../chat.ts";
 import { TacetError, unreachable } from "../errors.ts";
 import { Allowances } from "./allowances.ts";
 import { BinaryType, frameBinary, type ServerBinary } from "./binary.ts";
@@ -153,6 +154,13 @@ export class Signaling {
     const payload = frameBinary(type, id, body);
     const what = type === BinaryType.KeyBatch ? "key_batch" : "key_request";
     return this.#request(id, { type: what, payload, priority: Priority.Keys });
+  }
+
+  /** Sends a chat message: `id8 sealed`. */
+  sendChat(kind: ChatKind, body: Uint8Array): Promise<ServerMessage> {
+    const id = this.#nextId++;
+    const payload = frameBinary(BinaryType.Chat, id, body);
+    return this.#request(id, { type: kind === "text" ? "chat" : "reaction", payload, priority: Priority.Chat });
   }
 
   /**

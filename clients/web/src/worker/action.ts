@@ -1,5 +1,6 @@
 // Actions of the frame-encryption session, read from bytes: `kind1 || body`, big endian.
 
+import { CHAT_ID_BYTES, type ChatContent, readChatContent } from "../chat.ts";
 import { ActionKind, ProblemNumber } from "../e2ee/abi.ts";
 import { ANNOUNCE_BYTES } from "../protocol/generated.ts";
 
@@ -13,6 +14,7 @@ export type ProblemCode =
   | "equivocation"
   | "roster-differs"
   | "key-missing"
+  | "chat-refused"
   | "unknown";
 
 /** What the session requests or reports. */
@@ -28,6 +30,10 @@ export type Action =
   | { readonly kind: "key-batch"; readonly number: number; readonly body: Uint8Array<ArrayBuffer> }
   /** Request these keys. */
   | { readonly kind: "key-request"; readonly wanted: Uint8Array<ArrayBuffer> }
+  /** Send a chat message, unless the connection ends before: it is sealed again for the next one. */
+  | { readonly kind: "send-chat"; readonly id: Uint8Array; readonly sealed: Uint8Array }
+  /** A participant says something. */
+  | { readonly kind: "chat"; readonly participant: number; readonly content: ChatContent }
   /** A participant proved that it holds the invite secret, and this is its name. */
   | { readonly kind: "verified"; readonly participant: number; readonly seat: number; readonly name: string }
   | { readonly kind: "removed"; readonly participant: number }
@@ -51,6 +57,7 @@ const PROBLEMS: Readonly<Record<number, ProblemCode>> = {
   [ProblemNumber.Equivocation]: "equivocation",
   [ProblemNumber.RosterDiffers]: "roster-differs",
   [ProblemNumber.KeyMissing]: "key-missing",
+  [ProblemNumber.ChatRefused]: "chat-refused",
 } satisfies Record<ProblemNumber, ProblemCode>;
 
 /** Parses an action. Returns `null` if its kind is unknown. */
@@ -69,6 +76,14 @@ export function readAction(bytes: Uint8Array): Action | null {
       return { kind: "key-batch", number: view.getUint32(0), body: body.slice(4) };
     case ActionKind.SendKeyRequest:
       return { kind: "key-request", wanted: body };
+    case ActionKind.SendChat:
+      return { kind: "send-chat", id: body.subarray(0, CHAT_ID_BYTES), sealed: body.subarray(CHAT_ID_BYTES) };
+    case ActionKind.ChatReceived:
+      return {
+        kind: "chat",
+        participant: view.getUint32(0),
+        content: readChatContent(body.subarray(4 + CHAT_ID_BYTES)),
+      };
     case ActionKind.ParticipantVerified:
       return {
         kind: "verified",

@@ -42,6 +42,19 @@ export function keyBatchAcceptedEvent(number: number): SessionEvent {
   return { kind: EventKind.KeyBatchAccepted, body };
 }
 
+/** The user of this device says something: `id8 type1 text`. */
+export function sendChatEvent(id: Uint8Array, content: Uint8Array): SessionEvent {
+  const body = new Uint8Array(id.length + content.length);
+  body.set(id);
+  body.set(content, id.length);
+  return { kind: EventKind.SendChat, body };
+}
+
+/** The server has accepted a chat message of this device, or has refused it for good: `id8`. */
+export function chatAnsweredEvent(id: Uint8Array): SessionEvent {
+  return { kind: EventKind.ChatAnswered, body: id.slice() };
+}
+
 /** The connection to the server is lost: an empty body. */
 export function detachedEvent(): SessionEvent {
   return { kind: EventKind.Detached, body: new Uint8Array(0) };

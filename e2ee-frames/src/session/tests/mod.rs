@@ -4,6 +4,7 @@ mod attacks;
 mod bare_frames;
 mod call;
 mod call_code;
+mod chat;
 mod checks;
 mod connection;
 mod deaths;

@@ -265,8 +265,13 @@ impl World {
     /// Carries out the actions of a device.
     fn drain(&mut self, id: ParticipantId) {
         while let Some(action) = self.device(id).session.poll() {
-            let sends =
-                matches!(action, Action::SendAnnounce { .. } | Action::SendKeyBatch { .. } | Action::SendKeyRequest(_));
+            let sends = matches!(
+                action,
+                Action::SendAnnounce { .. }
+                    | Action::SendKeyBatch { .. }
+                    | Action::SendKeyRequest(_)
+                    | Action::SendChat { .. }
+            );
             assert!(self.device(id).attached || !sends, "nothing is sent without a connection");
             match &action {
                 Action::SendAnnounce { announce, display, .. } => {

@@ -40,13 +40,18 @@ fn add(
     let object = root.as_object_mut().unwrap();
     let Some(Value::Object(mut parts)) = object.remove("definitions") else { panic!("{name} has no parts") };
     let Some(Value::Array(variants)) = object.get_mut("oneOf") else { panic!("{name} is no choice") };
+    let mut bodies = Vec::new();
     for variant in variants {
-        take_body(variant, &mut parts);
+        bodies.extend(take_body(variant, &parts));
         for (field, schema) in envelope {
             variant["properties"][field] = (*schema).clone();
         }
         variant["required"].as_array_mut().unwrap().extend(required.iter().map(|field| json!(field)));
     }
+    // A body may also be part of another message.
+    let refers = |text: &str, name: &str| text.contains(&format!("\"#/definitions/{name}\""));
+    let text = json!([object["oneOf"], parts]).to_string();
+    parts.retain(|name, _| !bodies.contains(name) || refers(&text, name));
     for (name, part) in parts {
         let before = definitions.insert(name.clone(), part.clone());
         assert!(before.is_none_or(|before| before == part), "{name} differs by direction");
@@ -55,16 +60,17 @@ fn add(
     definitions.insert(name.to_owned(), Value::Object(parts.into_iter().collect()));
 }
 
-/// Moves the body of a message, where it is a type to which the message refers, into the message.
-fn take_body(variant: &mut Value, parts: &mut Map<String, Value>) {
+/// Copies the body of a message, where it is a type to which the message refers, into the message. Returns its name.
+fn take_body(variant: &mut Value, parts: &Map<String, Value>) -> Option<String> {
     let variant = variant.as_object_mut().unwrap();
-    let Some(reference) = variant.remove("allOf") else { return };
+    let reference = variant.remove("allOf")?;
     let name = reference[0]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
-    let body = parts.remove(name).unwrap();
+    let body = &parts[name];
     if let Some(properties) = body["properties"].as_object() {
         variant["properties"].as_object_mut().unwrap().extend(properties.clone());
     }
     variant["required"].as_array_mut().unwrap().extend(body["required"].as_array().into_iter().flatten().cloned());
+    Some(name.to_owned())
 }
 
 /// Descriptions are doc comments: with the line breaks of the source, and links to items of the crate.

@@ -8,6 +8,7 @@
 //! The backlog of a participant without a connection waits. It is bounded by what there is in the room.
 
 mod budget;
+mod chat;
 mod key_requests;
 mod round_robin;
 mod slot_layers;
@@ -15,6 +16,7 @@ mod slot_layers;
 use super::{pages::Page, slots::Slots};
 use crate::outbox::Outgoing;
 use budget::{Budget, Class};
+use chat::Chat;
 use key_requests::KeyRequests;
 use round_robin::RoundRobin;
 use sfu_api::Mid;
@@ -82,6 +84,7 @@ pub(super) struct Backlog {
     renewals: RoundRobin<ParticipantId, Announced>,
     keys: RoundRobin<ParticipantId, VecDeque<Key>>,
     key_requests: KeyRequests,
+    chat: Chat,
     tracks_added: RoundRobin<TrackId, Track>,
     tracks_removed: BTreeSet<TrackId>,
     tracks_changed: RoundRobin<TrackId, Track>,
@@ -174,6 +177,12 @@ impl Backlog {
         self.due_by(now + KEY_GAP);
     }
 
+    /// A participant says something, with this rank in the order of messages.
+    pub(super) fn chat(&mut self, now: Instant, rank: Instant, sender: ParticipantId, message: Arc<[u8]>) {
+        self.chat.add(rank, sender, message);
+        self.touch(now);
+    }
+
     /// A track was published.
     pub(super) fn track_added(&mut self, now: Instant, track: Track) {
         self.tracks_added.insert(track.track, track);
@@ -252,6 +261,7 @@ impl Backlog {
     /// Whether there is anything of a class, even if something else has to be sent first.
     fn has(&self, class: Class, slots: &Slots) -> bool {
         match class {
+            Class::Chat => !self.chat.is_empty(),
             Class::Newcomers => self.newcomers.next(|_, _| true).is_some(),
             Class::Keys => self.keys.next(|_, _| true).is_some(),
             Class::Tracks => {
@@ -282,6 +292,11 @@ impl Backlog {
     /// The next message of a class.
     fn of(&mut self, class: Class, slots: &mut Slots) -> Option<Outgoing> {
         match class {
+            Class::Chat => {
+                let newcomers = &self.newcomers;
+                let message = self.chat.next(|sender| !newcomers.contains(*sender))?;
+                Some(Outgoing::Binary(message.to_vec()))
+            }
             Class::Roster => self.roster(),
             Class::Newcomers => announces(&mut self.newcomers, &self.arrived),
             Class::Keys => self.sealed_keys(),
@@ -308,6 +323,7 @@ impl Backlog {
     fn waits(&self, class: Class, slots: &Slots) -> bool {
         let listed = |participant: &ParticipantId| !self.arrived.contains_key(participant);
         match class {
+            Class::Chat => self.chat.has(|sender| !self.newcomers.contains(*sender)),
             Class::Roster => self.roster_waits(),
             Class::Newcomers => self.newcomers.next(|participant, _| listed(participant)).is_some(),
             Class::Keys => self.next_sender().is_some(),
@@ -335,6 +351,7 @@ impl Backlog {
         }
         let mut page = Page::new();
         let del = take_ids(&mut self.left, &mut page);
+        self.chat.forget(&del);
         // A participant that left and joined again is on both lists.
         let (add, upd) = if self.left.is_empty() {
             (take(&mut self.arrived, &mut page), take(&mut self.changed, &mut page))
@@ -726,7 +743,14 @@ mod tests {
     fn large_room_is_sent_in_bounded_messages_at_a_bounded_rate() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         for i in 0..4_000 {
-            backlog.arrived(start, entry_of(ParticipantId(u32::MAX - 5_000 + i), 4_095), announced(4_095));
+            // As long as an entry may be.
+            let largest = RosterEntry {
+                away: true,
+                role: Role::Moderator,
+                hand: true,
+                ..entry_of(ParticipantId(u32::MAX - 5_000 + i), 4_095)
+            };
+            backlog.arrived(start, largest, announced(4_095));
             backlog.track_added(start, track(u32::MAX - 5_000 + i, false));
         }
         let mut joined = backlog.joined(Seat(0), Policy::default(), false);

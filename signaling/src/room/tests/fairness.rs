@@ -5,7 +5,7 @@ use crate::rate::{TypeRates, Window};
 use proptest::prelude::*;
 use tacet_proto::{
     MessageType,
-    binary::MAX_WANTED_KEYS,
+    binary::{ChatId, ChatKind, MAX_SEALED_CHAT_BYTES, MAX_WANTED_KEYS},
     limits::{MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW},
 };
 
@@ -34,6 +34,8 @@ enum Probe {
     Announced(ParticipantId),
     /// It has left.
     Left(ParticipantId),
+    /// A chat message, by its number.
+    Chat(u64),
 }
 
 impl Probe {
@@ -47,6 +49,7 @@ impl Probe {
             Self::Joined(_) => "join",
             Self::Announced(_) => "announce",
             Self::Left(_) => "leave",
+            Self::Chat(_) => "chat",
         }
     }
 }
@@ -118,7 +121,7 @@ impl World {
             }
             if self.story.now >= next.0 {
                 self.probe(next.1);
-                next = (next.0 + PROBES / 5, next.1 + 1);
+                next = (next.0 + PROBES / 6, next.1 + 1);
             }
             self.step();
         }
@@ -152,10 +155,10 @@ impl World {
         self.pending.keys().any(|probe| classes.contains(&probe.class()))
     }
 
-    /// One thing that honest participants do, of five in turn. One that is overdue is not done again meanwhile, since only
+    /// One thing that honest participants do, of six in turn. One that is overdue is not done again meanwhile, since only
     /// the last state would be sent.
     fn probe(&mut self, number: u32) {
-        match number % 5 {
+        match number % 6 {
             0 => {
                 self.mark = self.mark.wrapping_add(1);
                 let mut batch = key_batch(&[0]);
@@ -199,6 +202,11 @@ impl World {
                     self.expect(Probe::Announced(ParticipantId(who)));
                 }
             },
+            5 => {
+                let id = ChatId::new(ChatKind::Message, u64::from(number));
+                self.story.binary(2, &binary::chat(0, id, b"sealed"));
+                self.expect(Probe::Chat(id.number()));
+            }
             _ => {}
         }
     }
@@ -245,6 +253,8 @@ impl World {
                 }
                 ServerBinary::KeyRequest { requester: Seat(2), .. } => self.seen(Probe::KeyRequest),
                 ServerBinary::KeyRequest { .. } => {}
+                ServerBinary::Chat { participant: ParticipantId(2), id, .. } => self.seen(Probe::Chat(id.number())),
+                ServerBinary::Chat { .. } => {}
             },
         }
     }
@@ -333,6 +343,11 @@ impl World {
                     .collect();
                 return self.story.binary(id, &binary::key_request(9, &wanted));
             }
+            MessageType::Chat | MessageType::Reaction => {
+                let kind = if kind == MessageType::Chat { ChatKind::Message } else { ChatKind::Reaction };
+                let chat = ChatId::new(kind, number as u64);
+                return self.story.binary(id, &binary::chat(9, chat, &[7; MAX_SEALED_CHAT_BYTES]));
+            }
         };
         self.story.ask(id, message);
     }
@@ -340,7 +355,7 @@ impl World {
     /// The longest wait of each class. Everything must have arrived.
     fn longest(&self) -> BTreeMap<&'static str, Duration> {
         assert!(self.pending.is_empty(), "never arrived: {:?}", self.pending);
-        assert_eq!(self.waits.len(), 7, "every class was probed");
+        assert_eq!(self.waits.len(), 8, "every class was probed");
         self.waits.iter().map(|(class, waits)| (*class, waits.iter().copied().max().unwrap_or_default())).collect()
     }
 }

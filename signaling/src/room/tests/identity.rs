@@ -155,6 +155,8 @@ fn claims(story: &Story, kind: MessageType) -> Vec<Claim> {
         MessageType::Hand => vec![],
         // See `wrong_header_of_a_key_batch_is_refused` and `key_request_for_own_keys_is_refused`.
         MessageType::KeyBatch | MessageType::KeyRequest => vec![],
+        // Its sender is the connection's, and its seal names it for those who open it.
+        MessageType::Chat | MessageType::Reaction => vec![],
     }
 }
 

@@ -32,7 +32,7 @@ struct Client {
 }
 
 /// Most of these in any second.
-fn busiest_second(times: &[Instant]) -> usize {
+pub(super) fn busiest_second(times: &[Instant]) -> usize {
     let within =
         |first: usize| times[first..].iter().take_while(move |time| **time - times[first] < Duration::from_secs(1));
     (0..times.len()).map(|first| within(first).count()).max().unwrap_or_default()
@@ -279,6 +279,7 @@ impl Gallery {
                     ServerBinary::Keys(_) => "keys",
                     ServerBinary::Announces(_) => "announces",
                     ServerBinary::KeyRequest { .. } => "key request",
+                    ServerBinary::Chat { .. } => "chat",
                 },
                 Outgoing::Message { message, .. } => match message {
                     ServerMessage::Slots(_) => "slots",

@@ -112,7 +112,7 @@ fn each_message_by_each_role_is_as_the_document_says() {
         table.push('\n');
     }
     let text = tacet_proto::MessageType::ALL.len() - every_message().len();
-    assert_eq!(text, 2, "the binary messages, of which the next test is");
+    assert_eq!(text, 4, "the binary messages, of which the next two tests are");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/signaling.md");
     let document = fs::read_to_string(&path).unwrap();
     let (begin, end, table) = ("<!-- generated: roles -->", "<!-- end -->", format!("\n\n{table}\n"));
@@ -138,6 +138,30 @@ fn key_traffic_is_for_those_who_have_joined() {
         story.take(9);
         story.binary(9, &key_batch(&[0]));
         assert_eq!(messages(&mut story, 9).into_iter().find_map(code), None, "{role}");
+    }
+}
+
+#[test]
+fn chat_is_for_those_who_may() {
+    let chat = binary::chat(9, binary::ChatId::new(binary::ChatKind::Message, 1), b"sealed");
+    let without = Capabilities::of(&[Capability::Subscribe, Capability::Moderate]);
+    for (at_most, role, expected) in [
+        (Capabilities::ALL, Role::Listener, None),
+        (Capabilities::ALL, Role::Host, None),
+        (without, Role::Host, Some(ErrorCode::Forbidden)),
+    ] {
+        let mut story = Story::new();
+        join_as(&mut story, BOB, Role::Speaker);
+        story.enter_with(Entry::Newcomer, Standing { at_most, ..standing(role) }, 9).unwrap();
+        story.binary(9, &chat);
+        assert_eq!(messages(&mut story, 9).into_iter().find_map(code), Some(ErrorCode::NotMember));
+        story.ask(9, join(9));
+        story.quiet();
+        (story.take(9), story.take(BOB));
+        story.binary(9, &chat);
+        story.quiet();
+        assert_eq!(messages(&mut story, 9).into_iter().find_map(code), expected, "{role}");
+        assert_eq!(story.binaries(BOB).is_empty(), expected.is_some());
     }
 }
 
@@ -402,4 +426,36 @@ fn hand_is_on_the_roster() {
     assert_eq!(code(story.answer(EVE, ClientMessage::Hand(Hand { raised: true }))), None);
     story.quiet();
     assert_eq!(messages(&mut story, ADA), [], "nothing is new");
+}
+
+/// As fast as its own rates allow, for five seconds.
+#[test]
+fn busy_moderator_sends_others_thirty_messages_a_second_at_most() {
+    use crate::rate::{TypeRates, Window};
+    use tacet_proto::{MessageType, limits::MESSAGES_PER_WINDOW};
+    let mut story = call();
+    story.publish(BOB, mic());
+    story.quiet();
+    messages(&mut story, BOB);
+    let (mut rates, mut window) = (TypeRates::default(), Window::new(MESSAGES_PER_WINDOW, Duration::from_secs(1)));
+    let mut times = Vec::new();
+    for step in 0..500 {
+        let act = match step % 3 {
+            0 => assign(BOB, if step % 2 == 0 { Role::Listener } else { Role::Speaker }),
+            1 => ClientMessage::MuteRequest(target(BOB)),
+            _ => ClientMessage::Lock(Lock { locked: step % 2 == 0 }),
+        };
+        let accepted = window.accept(story.now).is_ok() && rates.accept(MessageType::from(&act), story.now).is_ok();
+        if accepted {
+            story.ask(ADA, act);
+        }
+        story.pass(Duration::from_millis(10));
+        let heard = story.take(BOB).len();
+        times.extend(std::iter::repeat_n(story.now, heard));
+    }
+    assert!(times.len() > MESSAGES_PER_WINDOW, "{}", times.len());
+    for pair in times.windows(MESSAGES_PER_WINDOW + 1) {
+        let [first, .., last] = pair else { panic!("two at least") };
+        assert!(*last - *first >= Duration::from_secs(1));
+    }
 }

@@ -17,6 +17,7 @@ mod publishing;
 mod receiving;
 
 use super::{
+    ClientError,
     disconnect::{ConnectionEnd, DisconnectReason},
     event::{ClientEvent, RemoteTrack},
     media_receiver::MediaReceiver,
@@ -32,11 +33,13 @@ use crate::{
     keys::SharedKeys,
     media::{Endpoint, Engine, MediaEvent},
 };
+use e2ee_frames::{ChatContent, EventError};
 use std::{sync::Arc, time::Instant};
 use tacet_proto::{
     TrackId,
     server::{ServerTransport, Slots, TransportState},
 };
+use tokio::sync::oneshot;
 
 /// A session that has joined.
 pub(super) struct Connection<G: Engine> {
@@ -80,6 +83,8 @@ pub(super) enum ConnectionRequest {
     Unsubscribe(Vec<TrackId>),
     /// Request a key frame from the sender of this track.
     RequestKeyFrame(RemoteTrack),
+    /// Say this in the chat, and answer whether it waits for the server.
+    Say(ChatContent, oneshot::Sender<Result<(), ClientError>>),
 }
 
 impl<G: Engine> Connection<G> {
@@ -184,6 +189,7 @@ impl<G: Engine> Connection<G> {
             CallEvent::TrackList(tracks) => session.retain_tracks(&tracks),
             CallEvent::Tracks(tracks) => self.on_tracks(tracks, session)?,
             CallEvent::Verified { participant, name, .. } => session.participant_verified(participant, name),
+            CallEvent::Chat { participant, content } => session.chat(participant, content),
             CallEvent::Away(participant) => session.participant_away(participant, true),
             CallEvent::Back(participant) => session.participant_away(participant, false),
             CallEvent::Left(participant) => session.participant_left(participant),
@@ -238,6 +244,16 @@ impl<G: Engine> Connection<G> {
             ConnectionRequest::Subscribe(tracks) => Ok(self.call.subscribe(&tracks)?),
             ConnectionRequest::Unsubscribe(tracks) => Ok(self.call.unsubscribe(&tracks)?),
             ConnectionRequest::RequestKeyFrame(track) => self.request_key_frame_of(&track).await,
+            ConnectionRequest::Say(content, answer) => match self.call.say(&content) {
+                Err(CallError::Event(EventError::Malformed | EventError::ChatFull)) => {
+                    let _ = answer.send(Err(ClientError::Chat));
+                    Ok(())
+                }
+                said => {
+                    let _ = answer.send(said.as_ref().map_err(|_| ClientError::Ended).copied());
+                    Ok(said?)
+                }
+            },
         }
     }
 

@@ -207,6 +207,7 @@ impl<P: Primitives> Call<P> {
                 }
                 Action::ProblemSolved { .. } | Action::CallCodeChanged(_) => {}
                 Action::Ended(reason) => panic!("{slot:?} has ended: {reason:?}"),
+                Action::SendChat { .. } | Action::ChatReceived { .. } => panic!("{slot:?} says nothing"),
                 Action::GenerationChanged { generation, step } => {
                     say!(self, "{slot:?} uses generation {generation} step {step}");
                     self.network.statistics.generations += u64::from(step == 0);
