@@ -253,6 +253,7 @@ impl Walk {
                         self.count("key requested");
                     }
                 }
+                Real::SendChat { .. } | Real::ChatReceived { .. } => panic!("no one writes"),
                 Real::Problem { .. }
                 | Real::ProblemSolved { .. }
                 | Real::CallCodeChanged(_)
