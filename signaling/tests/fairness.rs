@@ -12,7 +12,7 @@ use std::{
 use support::{Client, Received, Server, config};
 use tacet_proto::{
     ClientMessage, MessageType, ParticipantId, Role, Seat, ServerMessage, TrackId,
-    binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
+    binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ChatId, ChatKind, ServerBinary},
     bytes::Fixed,
     client::{
         Ack, Assign, ClientTransport, Empty, Encoding, Hand, Layers, Lock, Ping, Publish, SlotsReady, Speech,
@@ -91,6 +91,10 @@ async fn hostile(client: &mut Client, kind: MessageType, n: u32, track: TrackId,
             let own = client.seat;
             let others = (0..8).map(Seat).filter(|seat| *seat != own);
             return client.try_binary(binary::key_request(n, &others.flat_map(wanted).collect::<Vec<_>>())).await;
+        }
+        MessageType::Chat | MessageType::Reaction => {
+            let chat = if kind == MessageType::Chat { ChatKind::Message } else { ChatKind::Reaction };
+            return client.try_binary(binary::chat(n, ChatId::new(chat, n.into()), b"sealed")).await;
         }
     };
     client.try_send(n, message).await;
