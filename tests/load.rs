@@ -76,7 +76,7 @@ fn light_bursts_of_two_publishers_are_counted() {
 
 #[test]
 fn running_server_is_measured_without_its_process() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--adapt-video=false"]);
     let link = server.link.as_str();
     let report = report(&["--server", link, "--subscribers", "2", "--seconds", "0.5", "--warmup", "0.2"]);
     nearly_all(&report);
@@ -86,7 +86,7 @@ fn running_server_is_measured_without_its_process() {
 /// What a dead server did not forward counts as lost, and the command fails.
 #[test]
 fn server_that_ends_during_the_run_is_a_failure() {
-    let mut server = Server::start(&[]);
+    let mut server = Server::start(&["--adapt-video=false"]);
     let traffic = ["--publishers", "1", "--subscribers", "2", "--canaries", "0", "--pps", "400"];
     let running = Command::new(env!("CARGO_BIN_EXE_tacet"))
         .args(["load", "--server", &server.link, "--seconds", "5", "--warmup", "0.1", "--json"])
@@ -153,7 +153,7 @@ fn running(server: &Server, arguments: &[&str]) -> Child {
 /// Bots that merely disappear would stay on the roster for half a minute.
 #[test]
 fn bots_leave_a_run_that_is_stopped_and_it_reports_what_it_measured() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--adapt-video=false"]);
     let running = running(&server, &["--warmup", "0.1", "--seconds", "600", "--json"]);
     signal(&running, "-INT");
     let output = running.wait_with_output().unwrap();
@@ -168,7 +168,7 @@ fn bots_leave_a_run_that_is_stopped_and_it_reports_what_it_measured() {
 
 #[test]
 fn bots_leave_a_run_that_is_stopped_before_it_measures() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--adapt-video=false"]);
     let running = running(&server, &["--warmup", "600"]);
     signal(&running, "-INT");
     let output = running.wait_with_output().unwrap();
@@ -181,7 +181,7 @@ fn bots_leave_a_run_that_is_stopped_before_it_measures() {
 /// A server that no longer answers keeps no one waiting.
 #[test]
 fn second_request_to_stop_ends_at_once() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--adapt-video=false"]);
     let mut running = running(&server, &["--warmup", "600"]);
     signal(&server.child, "-STOP");
     signal(&running, "-INT");
@@ -201,7 +201,7 @@ fn unreachable_server_is_named_once() {
 
 #[test]
 fn self_signed_server_requires_its_pin() {
-    let (server, pin) = Server::start_self_signed(&[]);
+    let (server, pin) = Server::start_self_signed(&["--adapt-video=false"]);
     assert!(server.link.starts_with("https://"), "{}", server.link);
 
     let quick = ["--subscribers", "1", "--canaries", "0", "--seconds", "0.3", "--warmup", "0.2", "--server"];
@@ -350,7 +350,7 @@ fn churn_replaces_participants() {
 
 #[test]
 fn rooms_are_created_on_running_server_and_metrics_read() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--adapt-video=false"]);
     let (origin, _) = server.link.split_once("/r/").unwrap();
     let metrics = serve_growing_metrics();
     let size = ["--scenario", "rooms", "--rooms", "2", "--participants", "2", "--canaries", "0", "--seconds", "1"];

@@ -82,7 +82,7 @@ fn call(server: &Server, scenario: &[&str]) -> serde_json::Value {
 
 #[test]
 fn call_is_counted() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--adapt-video=false"]);
     let before = Metrics::by(&server.metrics);
     for line in before.text.lines() {
         assert_ne!(LineInfo::parse(line), LineInfo::Ignored, "{line}");
@@ -125,7 +125,7 @@ fn call_is_counted() {
 
 #[test]
 fn loss_and_repair_are_counted_in_both_directions() {
-    let (server, _relay) = Server::start_behind("loss=5%,delay=5ms", 3, &[]);
+    let (server, _relay) = Server::start_behind("loss=5%,delay=5ms", 3, &["--adapt-video=false"]);
     call(&server, &["--scenario", "one-to-many", "--seconds", "2"]);
     let metrics = Metrics::after_a_call(&server.metrics);
     let [lost, received] =
@@ -152,7 +152,7 @@ fn loss_and_repair_are_counted_in_both_directions() {
 
 #[test]
 fn label_values_are_bounded() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--adapt-video=false"]);
     call(&server, &["--seconds", "0.5"]);
     let metrics = Metrics::by(&server.metrics);
     let mut values: Vec<(&str, BTreeSet<&str>)> = Vec::new();
@@ -175,7 +175,10 @@ fn label_values_are_bounded() {
         assert!(fixed, "{label}: {values:?}");
     }
     // All series exist from the start: calls add none.
-    assert_eq!(metrics.scrape.samples.len(), Metrics::by(&Server::start(&[]).metrics).scrape.samples.len());
+    assert_eq!(
+        metrics.scrape.samples.len(),
+        Metrics::by(&Server::start(&["--adapt-video=false"]).metrics).scrape.samples.len()
+    );
     let (room, secret) = server.link.rsplit_once("/r/").unwrap().1.split_once('#').unwrap();
     assert!(!metrics.text.contains(room) && !metrics.text.contains(secret));
 }

@@ -121,7 +121,7 @@ fn invalid_settings_are_explained() {
 
 #[test]
 fn bots_recover_from_burst_losses() {
-    let (server, relay) = Server::start_behind("loss=5%,burst=3,delay=5ms,jitter=2ms", 5, &[]);
+    let (server, relay) = Server::start_behind("loss=5%,burst=3,delay=5ms,jitter=2ms", 5, &["--adapt-video=false"]);
     let call = ["load", "--server", &server.link, "--publishers", "1", "--subscribers", "2", "--canaries", "1"];
     let run = ["--pps", "200", "--warmup", "0.5", "--seconds", "3", "--json"];
     let output = Command::new(TACET).args(call).args(run).output().unwrap();

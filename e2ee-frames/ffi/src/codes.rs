@@ -400,9 +400,9 @@ mod tests {
             assert_eq!(FrameKindNumber::from(kind) as u32, kind as u32);
         }
         assert_eq!(FrameKindNumber::kind(2), None);
-        for number in 0..11 {
+        for number in 0..13 {
             assert_eq!(EventKind::from_number(number).map(|kind| kind as u32), Some(number));
         }
-        assert_eq!(EventKind::from_number(11), None);
+        assert_eq!(EventKind::from_number(13), None);
     }
 }

@@ -58,7 +58,7 @@ impl<A: Aead> FixedKeyContext<A> {
     /// Seals a frame under the next counter into `out`; returns its length. Allocates nothing.
     ///
     /// # Errors
-    /// If the output is too small, or the metadata longer than 24 bytes.
+    /// If the output is too small, or the metadata longer than 32 bytes.
     pub fn seal_into(&mut self, metadata: &[u8], frame: &[u8], out: &mut [u8]) -> Result<usize, HazmatError> {
         let metadata = Metadata::new(metadata).ok_or(HazmatError)?;
         self.seal.seal(metadata, frame, out).map_err(|_| HazmatError)
@@ -67,7 +67,7 @@ impl<A: Aead> FixedKeyContext<A> {
     /// Seals a frame under this counter: SFrame header, ciphertext, tag.
     ///
     /// # Errors
-    /// If the counter is beyond what a session would count to, or the metadata longer than 24 bytes.
+    /// If the counter is beyond what a session would count to, or the metadata longer than 32 bytes.
     pub fn seal(&mut self, ctr: u64, metadata: &[u8], frame: &[u8]) -> Result<Vec<u8>, HazmatError> {
         let metadata = Metadata::new(metadata).ok_or(HazmatError)?;
         self.seal.set_counter(ctr);
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(context.open(b"other", &sealed), Err(HazmatError));
             assert_eq!(context.open(b"metadata", &sealed).unwrap(), b"frame");
             assert_eq!(context.open(b"metadata", &sealed), Err(HazmatError), "replayed");
-            assert_eq!(context.seal(0, &[0; 25], b"frame"), Err(HazmatError));
+            assert_eq!(context.seal(0, &[0; 33], b"frame"), Err(HazmatError));
         }
     }
 }

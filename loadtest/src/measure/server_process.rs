@@ -63,8 +63,10 @@ pub(crate) struct ChildServer {
 
 /// `program serve --json` on free ports of loopback, with one media worker and rooms of at most `participants`; its line is
 /// on the standard output. All bots share an address, which is exempt from the limits per address; the server's log says so.
+///
+/// `adapts`: video is kept to what downlinks carry. Video in one layer would only be held back, and forwarding is what is measured.
 #[must_use]
-pub fn serve_command(program: &Path, participants: usize) -> Command {
+pub fn serve_command(program: &Path, participants: usize, adapts: bool) -> Command {
     let mut command = Command::new(program);
     // The user's own server settings must not affect the measurement.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
@@ -74,6 +76,7 @@ pub fn serve_command(program: &Path, participants: usize) -> Command {
         .args(["serve", "--json", "--data", "none", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0"])
         .args(["--metrics", "127.0.0.1:0", "--no-page", "--exempt", "127.0.0.0/8"])
         .args(["--workers", "1", "--log", "warn", "--participants", &participants.to_string()])
+        .arg(format!("--adapt-video={adapts}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     command
@@ -81,8 +84,13 @@ pub fn serve_command(program: &Path, participants: usize) -> Command {
 
 impl ChildServer {
     /// Starts [`serve_command`], on one core if one is named, and waits until it listens.
-    pub(crate) async fn start(program: &Path, participants: usize, core: Option<usize>) -> Result<Self, ServerError> {
-        let mut command = serve_command(program, participants);
+    pub(crate) async fn start(
+        program: &Path,
+        participants: usize,
+        adapts: bool,
+        core: Option<usize>,
+    ) -> Result<Self, ServerError> {
+        let mut command = serve_command(program, participants, adapts);
         let prepare = move || {
             end_with_parent()?;
             core.map_or(Ok(()), |core| affinity::set(0, &[core]))
@@ -271,9 +279,9 @@ mod tests {
 
     #[tokio::test]
     async fn start_failure_is_named() {
-        let none = ChildServer::start(Path::new("/no/such/program"), 4, None).await;
+        let none = ChildServer::start(Path::new("/no/such/program"), 4, false, None).await;
         assert!(matches!(none, Err(ServerError::Start { .. })));
-        let ends = ChildServer::start(Path::new("/bin/false"), 4, None).await;
+        let ends = ChildServer::start(Path::new("/bin/false"), 4, false, None).await;
         assert!(matches!(ends, Err(ServerError::Ended { .. })));
     }
 }

@@ -133,7 +133,9 @@ pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, L
             let canaries = scenario.canaries.div_ceil(scenario.rooms.max(1));
             // A bot that leaves and its successor may be in the room together for a moment.
             let participants = (2 * (scenario.room_size() + canaries)).min(MOST_PARTICIPANTS);
-            (Some(ChildServer::start(program, participants, options.server_core).await?), Trust::default(), None)
+            let adapts = scenario.video.is_some_and(|video| video.layers.is_some());
+            let server = ChildServer::start(program, participants, adapts, options.server_core).await?;
+            (Some(server), Trust::default(), None)
         }
         Server::Running { trust, metrics, .. } => (None, *trust, metrics.clone()),
     };

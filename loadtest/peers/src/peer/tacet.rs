@@ -210,7 +210,7 @@ impl Tacet {
 
 impl Peer for Tacet {
     async fn start(setup: &Setup) -> Result<Self, PeerError> {
-        let mut command = serve_command(&setup.tacet, setup.subscribers + ROOM_FOR_PUBLISHERS);
+        let mut command = serve_command(&setup.tacet, setup.subscribers + ROOM_FOR_PUBLISHERS, false);
         let mut server = Server::start(&mut command, setup.server_core(), Server::folder()?)?;
         let stdout = server.child().stdout.take().ok_or_else(|| unexpected("no output"))?;
         let mut lines = BufReader::new(stdout).lines();
