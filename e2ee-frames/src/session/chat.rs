@@ -25,7 +25,7 @@ use crate::{
         window::ReplayWindow,
     },
 };
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::time::Duration;
 use e2ee_core::Primitives;
 use zeroize::Zeroizing;
@@ -156,8 +156,7 @@ impl<P: Primitives> Session<P> {
         for message in waiting.iter_mut().filter(|waiting| !waiting.sent) {
             let metadata = chat::metadata(message.id);
             let Ok(context) = self.seal_context(self.clock, StreamId::DATA) else { break };
-            let mut sealed = Vec::new();
-            sealed.resize(context.sealed_len(message.content.len()), 0);
+            let mut sealed = vec![0; context.sealed_len(message.content.len())];
             if context.seal(Metadata::of(&metadata), &message.content, &mut sealed).is_err() {
                 break;
             }

@@ -7,10 +7,13 @@ use tacet_proto::ParticipantId;
 /// says much.
 const CAPACITY: usize = 1_024;
 
+/// The rank of a message, and its place among those of one rank.
+type Place = (Instant, u64);
+
 /// Messages by rank, and those of one rank as they came.
 #[derive(Debug, Default)]
 pub(super) struct Chat {
-    waiting: BTreeMap<(Instant, u64), (ParticipantId, Arc<[u8]>)>,
+    waiting: BTreeMap<Place, (ParticipantId, Arc<[u8]>)>,
     came: u64,
 }
 

@@ -157,7 +157,8 @@ fn chat_is_for_those_who_may() {
         assert_eq!(messages(&mut story, 9).into_iter().find_map(code), Some(ErrorCode::NotMember));
         story.ask(9, join(9));
         story.quiet();
-        (story.take(9), story.take(BOB));
+        story.take(9);
+        story.take(BOB);
         story.binary(9, &chat);
         story.quiet();
         assert_eq!(messages(&mut story, 9).into_iter().find_map(code), expected, "{role}");
