@@ -326,6 +326,25 @@ async fn receiver_with_a_certificate_of_no_authority_gets_nothing() {
     assert!(failed.iter().all(|one| one.failure == Some(Failure::Tls)), "{failed:?}");
 }
 
+/// Interim answers without end take neither memory nor time: a bound ends them long before the time is over.
+#[tokio::test]
+async fn endless_interim_answers_are_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            tokio::spawn(async move { while tcp.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_ok() {} });
+        }
+    });
+    let webhooks = WebhookSettings { timeout: 10 * PATIENCE, ..settings(1) };
+    let server = Server::start(with(webhooks.clone()));
+    let (id, _) = add(&server, &url, &webhooks);
+    call(&server).await;
+    until(&server, "all have failed", |waiting, failed| waiting == 0 && failed > 0).await;
+    let failed = server.api.webhooks.failed(id).unwrap();
+    assert!(failed.iter().all(|one| one.failure == Some(Failure::Unreachable)), "{failed:?}");
+}
+
 /// A receiver that answers nothing delays neither another one nor the calls.
 #[tokio::test]
 async fn slow_receiver_delays_no_one() {

@@ -400,9 +400,9 @@ mod tests {
             assert_eq!(FrameKindNumber::from(kind) as u32, kind as u32);
         }
         assert_eq!(FrameKindNumber::kind(2), None);
-        for number in 0..13 {
+        for number in 0..14 {
             assert_eq!(EventKind::from_number(number).map(|kind| kind as u32), Some(number));
         }
-        assert_eq!(EventKind::from_number(13), None);
+        assert_eq!(EventKind::from_number(14), None);
     }
 }

@@ -365,7 +365,7 @@ impl Webhooks {
         Ok(Some(failed.len()))
     }
 
-    /// Makes deliveries of an event. May block until they are stored.
+    /// Makes deliveries of an event. May block until they are stored; those that cannot be, are made in this process alone.
     fn enqueue(&self, event: &Event, now: SystemTime) -> Result<(), EndpointError> {
         let wants = |endpoint: &Endpoint| endpoint.stored.events.contains(&event.kind);
         let _changing = lock(&self.changing);
@@ -373,8 +373,9 @@ impl Webhooks {
             self.endpoints().iter().filter(|(_, endpoint)| wants(endpoint)).map(|(id, _)| *id).collect();
         let random: [u8; 12] = random().map_err(|_| EndpointError::NoRandomness)?;
         let (message, at) = (format!("msg_{}", HEXLOWER.encode(&random)), seconds(now));
+        let mut stored_all = Ok(());
         for endpoint in endpoints {
-            self.make_space(endpoint)?;
+            let has_space = self.make_space(endpoint);
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let stored = StoredDelivery {
                 message: message.clone(),
@@ -385,9 +386,9 @@ impl Webhooks {
                 failed: false,
                 failure: None,
             };
-            self.put(DeliveryId { endpoint, number }, stored)?;
+            stored_all = stored_all.and(has_space).and(self.put(DeliveryId { endpoint, number }, stored));
         }
-        Ok(())
+        Ok(stored_all?)
     }
 
     /// Lets go of the oldest delivery of an endpoint that has too many, a failed one if there is one.
@@ -400,13 +401,11 @@ impl Webhooks {
             }
             own().find(|(_, stored)| stored.failed).or_else(|| own().next()).map(|(id, _)| *id)
         };
-        if let Some(oldest) = oldest {
-            self.erase(oldest)?;
-            if let Some(endpoint) = self.endpoints().get_mut(&endpoint) {
-                endpoint.lost += 1;
-            }
+        let Some(oldest) = oldest else { return Ok(()) };
+        if let Some(endpoint) = self.endpoints().get_mut(&endpoint) {
+            endpoint.lost += 1;
         }
-        Ok(())
+        self.erase(oldest)
     }
 
     /// An attempt has ended. May block until that is stored.
@@ -430,24 +429,20 @@ impl Webhooks {
         }
         let due = milliseconds(now.checked_add(pause.unwrap_or_default()).unwrap_or(now));
         let failed = pause.is_none();
-        self.put(id, StoredDelivery { attempts, due, failed, failure: Some(failure), ..stored })?;
-        Ok(if failed { Delivery::Failed } else { Delivery::Postponed })
+        let written = self.put(id, StoredDelivery { attempts, due, failed, failure: Some(failure), ..stored });
+        written.map(|()| if failed { Delivery::Failed } else { Delivery::Postponed })
     }
 
+    /// Takes over what is known of a delivery. It holds for this process even if it cannot be stored.
     fn put(&self, id: DeliveryId, stored: StoredDelivery) -> Result<(), StorageError> {
-        if let Some(tables) = &self.tables {
-            tables.deliveries.put(&id.to_string(), &stored)?;
-        }
-        self.deliveries().insert(id, stored);
-        Ok(())
+        self.deliveries().insert(id, stored.clone());
+        self.tables.as_ref().map_or(Ok(()), |tables| tables.deliveries.put(&id.to_string(), &stored))
     }
 
+    /// Lets go of a delivery. One whose record cannot be removed is sent again by the next process, with the same id.
     fn erase(&self, id: DeliveryId) -> Result<(), StorageError> {
-        if let Some(tables) = &self.tables {
-            tables.deliveries.remove(&id.to_string())?;
-        }
         self.deliveries().remove(&id);
-        Ok(())
+        self.tables.as_ref().map_or(Ok(()), |tables| tables.deliveries.remove(&id.to_string()))
     }
 
     /// Draws the key of the server, unless there is one.

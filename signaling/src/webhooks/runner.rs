@@ -22,8 +22,6 @@ use tokio::{
 
 /// Longest sleep: the system's clock may be set meanwhile.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Pause after a failure of the disk.
-const AFTER_FAULT: Duration = Duration::from_secs(5);
 
 /// Makes attempts until it is dropped. Those under way then are made again by the next process.
 pub(crate) async fn run(api: Arc<ApiRecords>, settings: WebhookSettings, metrics: Arc<Metrics>) {
@@ -104,10 +102,9 @@ impl Attempts {
             happened.push(event);
         }
         self.change(move |webhooks, _, now| {
-            for event in &happened {
-                webhooks.enqueue(event, now).map_err(|error| error.to_string())?;
-            }
-            Ok(())
+            let results = happened.iter().map(|event| webhooks.enqueue(event, now));
+            // All are made, whichever cannot be stored.
+            results.fold(Ok(()), Result::and).map_err(|error| error.to_string())
         })
         .await;
     }
@@ -136,8 +133,7 @@ impl Attempts {
         let (api, settings) = (Arc::clone(&self.api), self.settings.clone());
         let changed = spawn_blocking(move || change(&api.webhooks, &settings, SystemTime::now())).await;
         if let Ok(Err(error)) = changed {
-            tracing::error!(error, "a message to a webhook was not recorded");
-            sleep(AFTER_FAULT).await;
+            tracing::error!(error, "a message to a webhook was not recorded, and will be forgotten by a restart");
         }
     }
 }

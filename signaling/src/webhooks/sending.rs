@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, join, split},
     net::{TcpStream, lookup_host},
     task::JoinSet,
     time::timeout,
@@ -22,6 +22,8 @@ use tokio_rustls::TlsConnector;
 
 /// Maximum number of addresses of a name that are tried.
 const ADDRESSES: usize = 4;
+/// No more than this is read of an answer.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 
 /// Why a message did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -142,7 +144,10 @@ async fn request(
         .header("webhook-signature", signature)
         .body(Full::new(Bytes::from(body)))
         .map_err(|_| Failure::NotAllowed)?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Unreachable)?;
+    // An answer may have any number of interim ones before it (RFC 9110 section 15.2).
+    let (incoming, outgoing) = split(stream);
+    let stream = TokioIo::new(join(incoming.take(MAX_ANSWER_BYTES), outgoing));
+    let (mut sender, connection) = handshake(stream).await.map_err(|_| Failure::Unreachable)?;
     // Ends with this function: the answer's body is not read.
     let mut driving = JoinSet::new();
     driving.spawn(connection);
