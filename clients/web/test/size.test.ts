@@ -3,6 +3,6 @@
 import { expect, it } from "vitest";
 import { moduleBytes } from "./device.ts";
 
-it("the wasm module is at most 250 kB", () => {
-  expect(moduleBytes().length).toBeLessThanOrEqual(250_000);
+it("the wasm module is at most 250 KiB", () => {
+  expect(moduleBytes().length).toBeLessThanOrEqual(250 * 1_024);
 });

@@ -63,6 +63,10 @@ class FakeCall extends Emitter<Events> {
     return this.#stalled.has(`${participant} ${source}`);
   }
 
+  isLeftOut(): boolean {
+    return false;
+  }
+
   /** Of no video. */
   view(): VideoView {
     return { pinned: false, paused: false, close: () => {} };
