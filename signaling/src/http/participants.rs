@@ -7,6 +7,7 @@ use super::{
     problem,
     rooms::no_room,
 };
+use crate::rooms::KickError;
 use axum::{
     Json, Router,
     extract::{
@@ -101,6 +102,7 @@ pub(super) async fn list_participants(
         (status = 403, description = "A scope is missing", body = Problem),
         (status = 404, description = "There is no such participant", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
+        (status = 507, description = "It is removed, but the disk is full: a restart of the server may undo it", body = Problem),
     )
 )]
 pub(super) async fn remove_participant(
@@ -114,10 +116,10 @@ pub(super) async fn remove_participant(
     };
     let named = named.ok().and_then(|Path((room, participant))| Some((room.parse().ok()?, participant.parse().ok()?)));
     let Some((room, participant)) = named else { return no_participant() };
-    if server.rooms.kick(room, ParticipantId(participant), ban).await {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        no_participant()
+    match server.rooms.kick(room, ParticipantId(participant), ban).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(KickError::NoParticipant) => no_participant(),
+        Err(error @ KickError::NotWritten) => problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@
 //! A room never waits: messages go into bounded outboxes, and a participant that does not read its own is closed.
 
 use super::{
-    Door, Present, Rooms, Shared, Source,
+    Door, KickError, Present, Rooms, Shared, Source,
     attendance::Attendance,
     ids::{self, ClaimedId},
     join_times::JoinTimes,
@@ -60,8 +60,8 @@ pub(super) enum Input {
     Count(oneshot::Sender<usize>),
     /// Who is there?
     List(oneshot::Sender<Vec<Present>>),
-    /// The operator removes a participant. The reply comes once that is written, and says whether there was one.
-    Remove { participant: ParticipantId, ban: bool, reply: oneshot::Sender<bool> },
+    /// The operator removes a participant. The reply comes once that is written.
+    Remove { participant: ParticipantId, ban: bool, reply: oneshot::Sender<Result<(), KickError>> },
     /// The operator has changed who may come in.
     Policy(RoomPolicy),
     /// The room is no longer in the registry: it ends, for all.
@@ -192,7 +192,7 @@ struct Task {
     worker: usize,
     guests: HashMap<ParticipantId, Guest>,
     /// Replies to removals by the operator that are being written.
-    removals: Vec<oneshot::Sender<bool>>,
+    removals: Vec<oneshot::Sender<Result<(), KickError>>>,
     join_times: JoinTimes,
     attendance: Attendance,
     /// What of this room is in the gauges.
@@ -322,7 +322,7 @@ impl Task {
                 if !self.room.remove_by_operator(now, participant, ban)
                     && let Some(reply) = self.removals.pop()
                 {
-                    let _ = reply.send(false);
+                    let _ = reply.send(Err(KickError::NoParticipant));
                 }
                 self.report();
             }
@@ -544,7 +544,7 @@ impl Task {
                 guest.closer.close(code, reason);
             }
             if let Some(reply) = reply {
-                let _ = reply.send(true);
+                let _ = reply.send(if written { Ok(()) } else { Err(KickError::NotWritten) });
             }
             let Some((outbox, Some(re))) = outbox else { return };
             let message = if written {

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::{registry::CallRecord, *};
+use super::{
+    registry::{CallRecord, MemoryRegistry},
+    *,
+};
 use crate::outbox::Frame;
 use e2ee_core::{Primitives, Standard};
 use sfu_api::{Command, Event, Request, TransportState};
@@ -50,6 +53,73 @@ fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
     let media = Arc::new(Fragile::default());
     let kept = Kept::nothing(&config).unwrap();
     (Rooms::new(Arc::new(config), Arc::clone(&media) as _, MediaEvents::default(), Arc::default(), kept), media)
+}
+
+/// A registry on a disk that is full on request.
+#[derive(Debug)]
+struct Disk {
+    full: AtomicBool,
+    rooms: MemoryRegistry,
+}
+
+impl Disk {
+    fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    fn writable(&self) -> Result<&MemoryRegistry, RegistryError> {
+        if self.full.load(Ordering::Relaxed) { Err(RegistryError::Storage("full".into())) } else { Ok(&self.rooms) }
+    }
+}
+
+impl Registry for Disk {
+    fn insert(&self, room: RoomId, record: RoomRecord) -> Result<(), RegistryError> {
+        self.writable()?.insert(room, record)
+    }
+
+    fn get(&self, room: RoomId) -> Option<RoomRecord> {
+        self.rooms.get(room)
+    }
+
+    fn update(&self, room: RoomId, change: &mut dyn FnMut(&mut RoomRecord)) -> Result<(), RegistryError> {
+        self.writable()?.update(room, change)
+    }
+
+    fn remove(&self, room: RoomId) -> Result<(), RegistryError> {
+        self.writable()?.remove(room)
+    }
+
+    fn remove_idle(&self, room: RoomId) -> Result<bool, RegistryError> {
+        self.writable()?.remove_idle(room)
+    }
+
+    fn evict(&self) -> Result<Option<RoomId>, RegistryError> {
+        self.writable()?.evict()
+    }
+
+    fn capacity(&self) -> usize {
+        self.rooms.capacity()
+    }
+
+    fn rooms(&self) -> Vec<RoomId> {
+        self.rooms.rooms()
+    }
+
+    fn count(&self) -> usize {
+        self.rooms.count()
+    }
+}
+
+/// A room in which guests are hosts, on a disk.
+fn room_on_a_disk() -> (Rooms, RoomId, Arc<Disk>) {
+    let config = Config::default();
+    let disk = Arc::new(Disk { full: AtomicBool::new(false), rooms: MemoryRegistry::new(config.rooms) });
+    let kept = Kept { registry: Arc::clone(&disk) as _, ..Kept::nothing(&config).unwrap() };
+    let media = Arc::new(Fragile::default());
+    let rooms = Rooms::new(Arc::new(config), media, MediaEvents::default(), Arc::default(), kept);
+    let (room, policy) = (RoomId(Fixed([6; 16])), RoomPolicy { guests: Some(Role::Host), locked: false });
+    rooms.create_as(room, AccessHash::of(&ACCESS), Maker::Operator, policy).unwrap();
+    (rooms, room, disk)
 }
 
 /// A connection in a room.
@@ -206,6 +276,20 @@ async fn call_and_goodbyes_are_recorded_before_they_are_answered() {
     while record().is_some() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn removal_that_cannot_be_written_is_answered_so() {
+    let (rooms, room, disk) = room_on_a_disk();
+    let (_ada, bo, cy) = (enter(&rooms, room).await, enter(&rooms, room).await, enter(&rooms, room).await);
+    let [bo_id, cy_id] = [&bo, &cy].map(|connected| connected.attachment.entered.participant);
+    disk.fill(true);
+    assert_eq!(rooms.kick(room, bo_id, true).await, Err(KickError::NotWritten));
+    assert_eq!(bo.closed().await, CloseCode::Removed, "it is gone all the same");
+    assert_eq!(rooms.kick(room, bo_id, true).await, Err(KickError::NoParticipant));
+    disk.fill(false);
+    assert_eq!(rooms.kick(room, cy_id, false).await, Ok(()));
+    assert_eq!(disk.get(room).unwrap().call.unwrap().gone, [cy_id]);
 }
 
 #[tokio::test]
