@@ -28,8 +28,8 @@ pub enum Change {
         participant: ParticipantId,
         /// What is refused.
         bans: Vec<Ban>,
-        /// Whether the room is locked.
-        locked: bool,
+        /// Whether this locks the room. Otherwise that stays as it is.
+        locks: bool,
     },
     /// The room is locked, or unlocked.
     Locked(bool),
@@ -216,7 +216,8 @@ impl Room {
         // Someone who was banned can come back by link as someone else, all the more if nothing is known of it.
         let banned = bans.is_some();
         let bans = bans.unwrap_or_default();
-        if banned && self.admittance.policy.guests.is_some() && !self.admittance.policy.locked {
+        let locks = banned && self.admittance.policy.guests.is_some();
+        if locks {
             self.set_locked(now, true);
         }
         self.admittance.bans.extend(bans.iter().cloned());
@@ -224,8 +225,7 @@ impl Room {
         self.free(now, participant);
         self.send_leave(now, participant);
         self.departed.remove(participant);
-        let locked = self.admittance.policy.locked;
-        let change = Change::Removed { call, participant, bans, locked };
+        let change = Change::Removed { call, participant, bans, locks };
         let reason = if banned { "a moderator has banned you" } else { "a moderator has removed you" };
         self.outputs.record(asker, change, Some((participant, CloseCode::Removed, reason)));
         self.end_deserted_call();

@@ -650,17 +650,18 @@ impl Task {
 }
 
 /// Changes the record of a room. What concerns a call is left out if another one goes on.
-fn apply(record: &mut RoomRecord, change: &Change) {
+pub(super) fn apply(record: &mut RoomRecord, change: &Change) {
     let of = |record: &mut RoomRecord, call: &CallId, change: &mut dyn FnMut(&mut CallRecord)| {
         if let Some(current) = record.call.as_mut().filter(|current| current.id == *call) {
             change(current);
         }
     };
     match change {
-        Change::Removed { call, participant, bans, locked } => {
+        Change::Removed { call, participant, bans, locks } => {
             of(record, call, &mut |call| push_bounded(&mut call.gone, *participant));
             record.bans.extend(bans.iter().cloned());
-            record.policy.locked = *locked;
+            // The operator may have changed this meanwhile.
+            record.policy.locked |= *locks;
         }
         Change::Locked(locked) => record.policy.locked = *locked,
         Change::Role { call, participant, role } => of(record, call, &mut |call| {

@@ -6,7 +6,7 @@ use super::{
     registry::{CallRecord, MemoryRegistry},
     *,
 };
-use crate::outbox::Frame;
+use crate::{outbox::Frame, room::Change};
 use e2ee_core::{Primitives, Standard};
 use sfu_api::{Command, Event, Request, TransportState};
 use std::{
@@ -290,6 +290,20 @@ async fn removal_that_cannot_be_written_is_answered_so() {
     disk.fill(false);
     assert_eq!(rooms.kick(room, cy_id, false).await, Ok(()));
     assert_eq!(disk.get(room).unwrap().call.unwrap().gone, [cy_id]);
+}
+
+/// The operator locks the room while a moderator, whose room has not heard of it, removes someone.
+#[test]
+fn removal_undoes_no_lock() {
+    let mut record = RoomRecord::new(AccessHash::of(&ACCESS));
+    let removal =
+        |locks| Change::Removed { call: CallId(Fixed([1; 16])), participant: ParticipantId(2), bans: vec![], locks };
+    for (before, locks, after) in [(true, false, true), (true, true, true), (false, false, false), (false, true, true)]
+    {
+        record.policy.locked = before;
+        task::apply(&mut record, &removal(locks));
+        assert_eq!(record.policy.locked, after);
+    }
 }
 
 #[tokio::test]

@@ -216,7 +216,7 @@ fn kicked_participant_is_gone_at_once_and_for_this_call() {
     assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(BOB)))), None);
     story.quiet();
     assert_eq!(story.closed, [(ParticipantId(BOB), CloseCode::Removed)]);
-    assert!(matches!(&story.changes[..], [Change::Removed { participant, bans, locked: false, .. }]
+    assert!(matches!(&story.changes[..], [Change::Removed { participant, bans, locks: false, .. }]
         if *participant == ParticipantId(BOB) && bans.is_empty()));
     let left = |message: &ServerMessage| matches!(message, ServerMessage::Roster(roster) if roster.del == [ParticipantId(BOB)]);
     assert!(messages(&mut story, EVE).iter().any(left), "keys are replaced by this");
@@ -236,7 +236,7 @@ fn banned_device_and_token_stay_out_and_the_room_is_locked_for_guests() {
     assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(BOB)))), None);
     story.quiet();
     assert!(messages(&mut story, EVE).contains(&ServerMessage::Policy(Policy { locked: true })));
-    let Some(Change::Removed { bans, locked: true, .. }) = story.changes.first().cloned() else {
+    let Some(Change::Removed { bans, locks: true, .. }) = story.changes.first().cloned() else {
         panic!("{:?}", story.changes)
     };
     assert_eq!(bans.len(), 3, "device, token and identity: {bans:?}");
@@ -293,9 +293,9 @@ fn who_reloads_is_kicked_and_banned_like_any_other() {
             let refused = if banned { NotEntered::Banned } else { NotEntered::NotResumable };
             assert_eq!(story.enter_with(entry, standing(Role::Speaker), 81).err(), Some(refused));
         }
-        let Some(Change::Removed { bans, locked, .. }) = story.changes.first() else { panic!("{:?}", story.changes) };
+        let Some(Change::Removed { bans, locks, .. }) = story.changes.first() else { panic!("{:?}", story.changes) };
         let device = bans.iter().any(|ban| matches!(ban, Ban::Device(_)));
-        assert_eq!((bans.len(), device, *locked), if banned { (3, true, true) } else { (0, false, false) }, "{bans:?}");
+        assert_eq!((bans.len(), device, *locks), if banned { (3, true, true) } else { (0, false, false) }, "{bans:?}");
     }
 }
 
@@ -306,7 +306,7 @@ fn device_of_before_is_banned_long_after_a_reload_without_a_join() {
     assert!(story.room.remove_by_operator(story.now, ParticipantId(BOB), true));
     story.settle();
     let device = Ban::Device([BOB as u8; 32]);
-    assert!(matches!(&story.changes[..], [Change::Removed { bans, locked: true, .. }] if bans.contains(&device)));
+    assert!(matches!(&story.changes[..], [Change::Removed { bans, locks: true, .. }] if bans.contains(&device)));
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn ban_locks_the_room_even_if_nothing_is_known_of_the_guest() {
     story.enter(90);
     assert!(story.room.remove_by_operator(story.now, ParticipantId(90), true));
     story.settle();
-    assert!(matches!(&story.changes[..], [Change::Removed { bans, locked: true, .. }] if bans.is_empty()));
+    assert!(matches!(&story.changes[..], [Change::Removed { bans, locks: true, .. }] if bans.is_empty()));
     assert_eq!(story.enter_as(Entry::Newcomer, 91), Err(NotEntered::Locked));
     assert!(!story.room.remove_by_operator(story.now, ParticipantId(92), true), "there is no such participant");
 }
@@ -348,6 +348,10 @@ fn lock_keeps_out_newcomers_and_no_one_who_was_here() {
         assert!(messages(&mut story, who).contains(&ServerMessage::Policy(Policy { locked: true })));
     }
     assert_eq!(story.enter_as(Entry::Newcomer, 40), Err(NotEntered::Locked));
+    // The lock is no part of a removal.
+    join_as(&mut story, 39, Role::Moderator);
+    assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(39)))), None);
+    assert!(matches!(story.changes.last(), Some(Change::Removed { locks: false, .. })), "{:?}", story.changes);
     let claims = story.room.claims(ParticipantId(BOB)).unwrap();
     story.room.detach(story.now, ParticipantId(BOB));
     story.settle();
