@@ -112,9 +112,7 @@ impl Room {
         re: Option<u32>,
         Lock { locked }: Lock,
     ) -> Result<Answer, Refusal> {
-        if self.admittance.policy.locked == locked {
-            return Ok(DONE);
-        }
+        // Even if it is so already: that may be unwritten.
         self.set_locked(now, locked);
         self.outputs.record(Asker::Member(by.participant(), re), Change::Locked(locked), None);
         Ok(None)
@@ -135,14 +133,18 @@ impl Room {
             (Some(standing), Some(call)) => (standing.role, call),
             _ => return Err(refusal(ErrorCode::NoParticipant, "there is no such participant")),
         };
-        if role == before {
+        let assigned = self.assigned.contains_key(&participant);
+        if role == before && !assigned {
             return Ok(DONE);
         }
         // A moderator may step down, and neither up nor beside.
         if role >= Role::Moderator && !self.may(from, Capability::Manage) {
             return Err(refusal(ErrorCode::Forbidden, "only hosts make moderators and hosts"));
         }
-        self.set_role(now, participant, role);
+        // It may be that it has the role, and that this is unwritten.
+        if role != before {
+            self.set_role(now, participant, role);
+        }
         self.outputs.record(Asker::Member(from, re), Change::Role { call, participant, role }, None);
         Ok(None)
     }

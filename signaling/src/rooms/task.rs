@@ -665,6 +665,9 @@ pub(super) fn apply(record: &mut RoomRecord, change: &Change) {
         }
         Change::Locked(locked) => record.policy.locked = *locked,
         Change::Role { call, participant, role } => of(record, call, &mut |call| {
+            if call.roles.contains(&(*participant, *role)) {
+                return;
+            }
             call.roles.retain(|(other, _)| other != participant);
             push_bounded(&mut call.roles, (*participant, *role));
         }),

@@ -17,7 +17,7 @@ use tacet_proto::{
     CloseCode,
     binary::{ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_ROOM},
     bytes::Base64,
-    client::{Empty, Join, Ping},
+    client::{Assign, Empty, Join, Lock, Ping},
 };
 
 const ACCESS: [u8; 32] = [3; 32];
@@ -151,6 +151,17 @@ impl Connected {
         match self.outgoings.recv().await.frame {
             Frame::Text(text) => text.to_string(),
             Frame::Binary(_) => panic!("a binary message"),
+        }
+    }
+
+    /// Whether a request is carried out, which the answer says after all that came before.
+    async fn done(&mut self, message: ClientMessage) -> bool {
+        self.request(message).await;
+        loop {
+            let Frame::Text(text) = self.outgoings.recv().await.frame else { continue };
+            if text.contains(r#""t":"ok""#) || text.contains(r#""t":"error""#) {
+                return text.contains(r#""t":"ok""#);
+            }
         }
     }
 
@@ -303,6 +314,30 @@ fn removal_undoes_no_lock() {
         record.policy.locked = before;
         task::apply(&mut record, &removal(locks));
         assert_eq!(record.policy.locked, after);
+    }
+}
+
+/// What a full disk took is written when it is asked for again, although the room has long been so.
+#[tokio::test]
+async fn repeated_change_is_written_if_it_was_not() {
+    let (rooms, room, disk) = room_on_a_disk();
+    let (mut ada, bo) = (enter(&rooms, room).await, enter(&rooms, room).await);
+    let Entered { participant, call, .. } = bo.attachment.entered;
+    let assign = ClientMessage::Role(Assign { participant, role: Role::Listener });
+    let lock = |locked| ClientMessage::Lock(Lock { locked });
+    ada.join().await;
+    bo.join().await;
+    disk.fill(true);
+    assert!(!ada.done(lock(true)).await);
+    assert!(!ada.done(assign.clone()).await);
+    assert!(!ada.done(lock(true)).await && !ada.done(assign.clone()).await, "still full");
+    disk.fill(false);
+    for _ in 0..2 {
+        assert!(ada.done(lock(true)).await && ada.done(assign.clone()).await);
+        let record = disk.get(room).unwrap();
+        assert!(record.policy.locked);
+        let roles = vec![(participant, Role::Listener)];
+        assert_eq!(record.call, Some(CallRecord { roles, ..CallRecord::new(call) }));
     }
 }
 
