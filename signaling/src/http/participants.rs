@@ -101,6 +101,7 @@ pub(super) async fn list_participants(
         (status = 401, description = "No key, or a wrong one", body = Problem),
         (status = 403, description = "A scope is missing", body = Problem),
         (status = 404, description = "There is no such participant", body = Problem),
+        (status = 409, description = "The room has as many bans as it may; the participant is there still", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
         (status = 507, description = "It is removed, but the disk is full: a restart of the server may undo it", body = Problem),
     )
@@ -119,6 +120,7 @@ pub(super) async fn remove_participant(
     match server.rooms.kick(room, ParticipantId(participant), ban).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(KickError::NoParticipant) => no_participant(),
+        Err(error @ KickError::BansFull) => problem(StatusCode::CONFLICT, "bans_full", &error.to_string()),
         Err(error @ KickError::NotWritten) => problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string()),
     }
 }

@@ -97,10 +97,7 @@ impl Room {
         Target { participant }: Target,
     ) -> Result<Answer, Refusal> {
         self.check_target(&by, participant)?;
-        let bans = self.known_of(participant);
-        if self.admittance.bans.len().saturating_add(bans.len()) > MAX_BANS {
-            return Err(refusal(ErrorCode::ServerBusy, "the room has as many bans as it may: remove the participant"));
-        }
+        let bans = self.new_bans(participant)?;
         self.remove_for_good(now, Asker::Member(by.participant(), re), participant, Some(bans));
         Ok(None)
     }
@@ -155,18 +152,18 @@ impl Room {
         Ok(None)
     }
 
-    /// The operator removes a participant. Returns whether there is one.
-    pub fn remove_by_operator(&mut self, now: Instant, participant: ParticipantId, ban: bool) -> bool {
+    /// The operator removes a participant.
+    ///
+    /// # Errors
+    /// There is none, or the room has as many bans as it may.
+    pub fn remove_by_operator(&mut self, now: Instant, participant: ParticipantId, ban: bool) -> Result<(), Refusal> {
         if self.standing_of(participant).is_none() {
-            return false;
+            return Err(refusal(ErrorCode::NoParticipant, "there is no such participant"));
         }
-        let mut bans = ban.then(|| self.known_of(participant));
-        if let Some(bans) = &mut bans {
-            bans.truncate(MAX_BANS.saturating_sub(self.admittance.bans.len()));
-        }
+        let bans = if ban { Some(self.new_bans(participant)?) } else { None };
         self.remove_for_good(now, Asker::Operator, participant, bans);
         self.settle(now);
-        true
+        Ok(())
     }
 
     /// The operator has changed who may come in.
@@ -209,6 +206,17 @@ impl Room {
             bans.extend(holder.identity.clone().map(Ban::Identity));
         }
         bans.into_iter().collect()
+    }
+
+    /// The bans that keep out a participant, if there is space for all of them.
+    fn new_bans(&self, participant: ParticipantId) -> Result<Vec<Ban>, Refusal> {
+        let bans = self.known_of(participant);
+        let new = bans.iter().filter(|ban| !self.admittance.bans.contains(ban)).count();
+        if self.admittance.bans.len().saturating_add(new) > MAX_BANS {
+            let detail = "the room has as many bans as it may: remove the participant, and lock the room";
+            return Err(refusal(ErrorCode::ServerBusy, detail));
+        }
+        Ok(bans)
     }
 
     /// Removes a participant at once, and bans it by these if it is to be banned; its connection is closed when that is

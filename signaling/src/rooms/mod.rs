@@ -92,6 +92,9 @@ pub enum KickError {
     /// There is no such participant.
     #[error("there is no such participant")]
     NoParticipant,
+    /// It is there still: the room has as many bans as it may.
+    #[error("the room has as many bans as it may: remove the participant without one, and lock the room")]
+    BansFull,
     /// It is gone, but the record of the room does not say so.
     #[error("it is removed, but that could not be written: a restart of the server may undo it")]
     NotWritten,

@@ -319,10 +319,13 @@ impl Task {
             }
             Input::Remove { participant, ban, reply } => {
                 self.removals.push(reply);
-                if !self.room.remove_by_operator(now, participant, ban)
+                if let Err(refused) = self.room.remove_by_operator(now, participant, ban)
                     && let Some(reply) = self.removals.pop()
                 {
-                    let _ = reply.send(Err(KickError::NoParticipant));
+                    let _ = reply.send(Err(match refused.code {
+                        ErrorCode::ServerBusy => KickError::BansFull,
+                        _ => KickError::NoParticipant,
+                    }));
                 }
                 self.report();
             }

@@ -1,6 +1,7 @@
 //! Who may do what: each message by each role, and what moderators do to others.
 
 use super::*;
+use crate::room::admittance::MAX_BANS;
 use std::{fmt::Write as _, fs, path::Path};
 use tacet_proto::{Capabilities, Capability, server::Policy};
 
@@ -303,7 +304,7 @@ fn who_reloads_is_kicked_and_banned_like_any_other() {
 fn device_of_before_is_banned_long_after_a_reload_without_a_join() {
     let (mut story, _) = reloading(true);
     story.pass(Duration::from_secs(15));
-    assert!(story.room.remove_by_operator(story.now, ParticipantId(BOB), true));
+    story.room.remove_by_operator(story.now, ParticipantId(BOB), true).unwrap();
     story.settle();
     let device = Ban::Device([BOB as u8; 32]);
     assert!(matches!(&story.changes[..], [Change::Removed { bans, locks: true, .. }] if bans.contains(&device)));
@@ -332,11 +333,33 @@ fn role_reaches_who_reloads() {
 fn ban_locks_the_room_even_if_nothing_is_known_of_the_guest() {
     let mut story = call();
     story.enter(90);
-    assert!(story.room.remove_by_operator(story.now, ParticipantId(90), true));
+    story.room.remove_by_operator(story.now, ParticipantId(90), true).unwrap();
     story.settle();
     assert!(matches!(&story.changes[..], [Change::Removed { bans, locks: true, .. }] if bans.is_empty()));
     assert_eq!(story.enter_as(Entry::Newcomer, 91), Err(NotEntered::Locked));
-    assert!(!story.room.remove_by_operator(story.now, ParticipantId(92), true), "there is no such participant");
+    let no_one = story.room.remove_by_operator(story.now, ParticipantId(92), true);
+    assert_eq!(no_one.err().map(|refusal| refusal.code), Some(ErrorCode::NoParticipant));
+}
+
+/// All of a ban is written, or nothing.
+#[test]
+fn ban_that_has_no_space_is_refused_and_changes_nothing() {
+    let mut story = call();
+    let others = (2..MAX_BANS).map(|number| Ban::Identity(number.to_string()));
+    story.room.admittance.bans.extend(others);
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(BOB)))), Some(ErrorCode::ServerBusy));
+    let refused = story.room.remove_by_operator(story.now, ParticipantId(BOB), true);
+    assert_eq!(refused.err().map(|refusal| refusal.code), Some(ErrorCode::ServerBusy));
+    assert!(story.changes.is_empty() && story.closed.is_empty() && !story.room.admittance.policy.locked);
+    assert_eq!(story.room.admittance.bans.len(), MAX_BANS - 2);
+
+    // There is space for two, and one of the three is there already.
+    story.room.admittance.bans.remove(&Ban::Identity("2".to_owned()));
+    story.room.admittance.bans.insert(Ban::Identity(Role::Speaker.name().to_owned()));
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(BOB)))), None);
+    assert_eq!(story.room.admittance.bans.len(), MAX_BANS);
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(EVE)))), Some(ErrorCode::ServerBusy));
+    assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(EVE)))), None);
 }
 
 #[test]
