@@ -55,7 +55,7 @@ pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use resume::{DailyKeys, ResumeKey, ResumeKeys};
 pub use room_token::{MonthlyTokenKeys, TokenKeys};
 pub use rooms::{
-    CreateError, Present, RoomDescription, Rooms, TokenRefused,
+    CreateError, KickError, Present, RoomDescription, Rooms, TokenRefused,
     file_registry::FileRegistry,
     registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord, Unentered},
     stock::Maker,

@@ -7,6 +7,7 @@ use super::{
     problem,
     rooms::no_room,
 };
+use crate::rooms::KickError;
 use axum::{
     Json, Router,
     extract::{
@@ -100,7 +101,9 @@ pub(super) async fn list_participants(
         (status = 401, description = "No key, or a wrong one", body = Problem),
         (status = 403, description = "A scope is missing", body = Problem),
         (status = 404, description = "There is no such participant", body = Problem),
+        (status = 409, description = "The room has as many bans as it may; the participant is there still", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
+        (status = 507, description = "It is removed, but the disk is full: a restart of the server may undo it", body = Problem),
     )
 )]
 pub(super) async fn remove_participant(
@@ -114,10 +117,11 @@ pub(super) async fn remove_participant(
     };
     let named = named.ok().and_then(|Path((room, participant))| Some((room.parse().ok()?, participant.parse().ok()?)));
     let Some((room, participant)) = named else { return no_participant() };
-    if server.rooms.kick(room, ParticipantId(participant), ban).await {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        no_participant()
+    match server.rooms.kick(room, ParticipantId(participant), ban).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(KickError::NoParticipant) => no_participant(),
+        Err(error @ KickError::BansFull) => problem(StatusCode::CONFLICT, "bans_full", &error.to_string()),
+        Err(error @ KickError::NotWritten) => problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string()),
     }
 }
 

@@ -105,6 +105,7 @@ struct Guest {
 #[derive(Clone, Copy, Debug)]
 struct DepartedSession {
     session: SessionId,
+    device: [u8; 32],
     /// When its participant was last there.
     seen: Instant,
 }
@@ -377,7 +378,7 @@ impl Room {
             }
             None => {
                 self.free(now, participant);
-                self.show_away(now, participant);
+                self.tell_entry(now, participant);
                 self.end_deserted_call();
             }
         }
@@ -455,8 +456,8 @@ impl Room {
         let member = self.members.remove(&participant)?;
         tracing::debug!(participant = participant.0, "left");
         if let Some(Guest { session, .. }) = guest {
-            let seen = member.presence.last_seen(now);
-            self.departed.insert(participant, DepartedSession { session, seen });
+            let (device, seen) = (*member.identity.device(), member.presence.last_seen(now));
+            self.departed.insert(participant, DepartedSession { session, device, seen });
             if let Some(call) = self.call.filter(|_| !self.gone.contains(&participant)) {
                 self.outputs.departed(session, call);
             }

@@ -4,13 +4,13 @@
 //! ([`Output::Record`](super::Output::Record)). Those who moderate are acted on by hosts alone.
 
 use super::{
-    Answer, DONE, Refusal, Room, RoomPolicy,
+    Answer, DONE, Refusal, Room, RoomPolicy, Standing,
     admittance::{Ban, MAX_BANS},
     authorized::{Authorized, Manages, Moderates, Present},
     refusal, wake,
 };
 use sfu_api::Command;
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 use tacet_proto::{
     CallId, Capability, CloseCode, ErrorCode, ParticipantId, Role, ServerMessage,
     client::{Assign, Hand, Lock, Target},
@@ -28,8 +28,8 @@ pub enum Change {
         participant: ParticipantId,
         /// What is refused.
         bans: Vec<Ban>,
-        /// Whether the room is locked.
-        locked: bool,
+        /// Whether this locks the room. Otherwise that stays as it is.
+        locks: bool,
     },
     /// The room is locked, or unlocked.
     Locked(bool),
@@ -70,6 +70,9 @@ impl Room {
         Target { participant }: Target,
     ) -> Result<Answer, Refusal> {
         self.check_target(&by, participant)?;
+        if !self.members.contains_key(&participant) {
+            return Err(refusal(ErrorCode::NoParticipant, "the participant has not joined again"));
+        }
         self.notify(now, participant, ServerMessage::MuteRequest(MuteRequest { by: by.participant() }));
         Ok(DONE)
     }
@@ -82,7 +85,7 @@ impl Room {
         Target { participant }: Target,
     ) -> Result<Answer, Refusal> {
         self.check_target(&by, participant)?;
-        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, Vec::new());
+        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, None);
         Ok(None)
     }
 
@@ -94,11 +97,8 @@ impl Room {
         Target { participant }: Target,
     ) -> Result<Answer, Refusal> {
         self.check_target(&by, participant)?;
-        let bans = self.bans_of(participant);
-        if self.admittance.bans.len().saturating_add(bans.len()) > MAX_BANS {
-            return Err(refusal(ErrorCode::ServerBusy, "the room has as many bans as it may: remove the participant"));
-        }
-        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, bans);
+        let bans = self.new_bans(participant)?;
+        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, Some(bans));
         Ok(None)
     }
 
@@ -109,9 +109,7 @@ impl Room {
         re: Option<u32>,
         Lock { locked }: Lock,
     ) -> Result<Answer, Refusal> {
-        if self.admittance.policy.locked == locked {
-            return Ok(DONE);
-        }
+        // Even if it is so already: that may be unwritten.
         self.set_locked(now, locked);
         self.outputs.record(Asker::Member(by.participant(), re), Change::Locked(locked), None);
         Ok(None)
@@ -127,21 +125,23 @@ impl Room {
         let from = by.participant();
         if participant != from {
             self.check_target(&by, participant)?;
-        } else if !self.members.contains_key(&participant) {
-            return Err(refusal(ErrorCode::NoParticipant, "there is no such participant"));
         }
-        let (before, call) = match (self.guests.get(&participant), self.call) {
-            (Some(guest), Some(call)) => (guest.standing.role, call),
+        let (before, call) = match (self.standing_of(participant), self.call) {
+            (Some(standing), Some(call)) => (standing.role, call),
             _ => return Err(refusal(ErrorCode::NoParticipant, "there is no such participant")),
         };
-        if role == before {
+        let assigned = self.assigned.contains_key(&participant);
+        if role == before && !assigned {
             return Ok(DONE);
         }
         // A moderator may step down, and neither up nor beside.
         if role >= Role::Moderator && !self.may(from, Capability::Manage) {
             return Err(refusal(ErrorCode::Forbidden, "only hosts make moderators and hosts"));
         }
-        self.set_role(now, participant, role);
+        // It may be that it has the role, and that this is unwritten.
+        if role != before {
+            self.set_role(now, participant, role);
+        }
         self.outputs.record(Asker::Member(from, re), Change::Role { call, participant, role }, None);
         Ok(None)
     }
@@ -152,16 +152,18 @@ impl Room {
         Ok(None)
     }
 
-    /// The operator removes a participant. Returns whether there is one.
-    pub fn remove_by_operator(&mut self, now: Instant, participant: ParticipantId, ban: bool) -> bool {
-        if !self.guests.contains_key(&participant) {
-            return false;
+    /// The operator removes a participant.
+    ///
+    /// # Errors
+    /// There is none, or the room has as many bans as it may.
+    pub fn remove_by_operator(&mut self, now: Instant, participant: ParticipantId, ban: bool) -> Result<(), Refusal> {
+        if self.standing_of(participant).is_none() {
+            return Err(refusal(ErrorCode::NoParticipant, "there is no such participant"));
         }
-        let mut bans = if ban { self.bans_of(participant) } else { Vec::new() };
-        bans.truncate(MAX_BANS.saturating_sub(self.admittance.bans.len()));
+        let bans = if ban { Some(self.new_bans(participant)?) } else { None };
         self.remove_for_good(now, Asker::Operator, participant, bans);
         self.settle(now);
-        true
+        Ok(())
     }
 
     /// The operator has changed who may come in.
@@ -176,21 +178,56 @@ impl Room {
         if target == by.participant() {
             return Err(refusal(ErrorCode::BadMessage, "participant: names its sender"));
         }
-        if !self.members.contains_key(&target) {
+        let Some(standing) = self.standing_of(target) else {
             return Err(refusal(ErrorCode::NoParticipant, "there is no such participant"));
-        }
-        if self.may(target, Capability::Moderate) && !self.may(by.participant(), Capability::Manage) {
+        };
+        if standing.capabilities().has(Capability::Moderate) && !self.may(by.participant(), Capability::Manage) {
             return Err(refusal(ErrorCode::Forbidden, "only hosts act on moderators and hosts"));
         }
         Ok(())
     }
 
-    /// Removes a participant at once; its connection is closed when that is written.
-    fn remove_for_good(&mut self, now: Instant, asker: Asker, participant: ParticipantId, bans: Vec<Ban>) {
+    /// What a participant may do that is here, or on its way back.
+    fn standing_of(&self, participant: ParticipantId) -> Option<&Standing> {
+        let here = self.guests.get(&participant).map(|guest| &guest.standing);
+        here.or_else(|| self.returning.standing(participant))
+    }
+
+    /// The bans that keep out a participant by all that the room knows of it: of someone who is on its way back, the session
+    /// of before.
+    fn known_of(&self, participant: ParticipantId) -> Vec<Ban> {
+        let mut bans: BTreeSet<_> = self.bans_of(participant).into_iter().collect();
+        let place = self.guests.get(&participant).and_then(|guest| guest.place);
+        let departed = self.departed.get(participant);
+        bans.extend(place.map(|(_, device)| Ban::Device(device)));
+        bans.extend(departed.map(|departed| Ban::Device(departed.device)));
+        if let Some(holder) = self.returning.standing(participant).and_then(|standing| standing.holder.as_ref()) {
+            bans.insert(Ban::Token(holder.token));
+            bans.extend(holder.identity.clone().map(Ban::Identity));
+        }
+        bans.into_iter().collect()
+    }
+
+    /// The bans that keep out a participant, if there is space for all of them.
+    fn new_bans(&self, participant: ParticipantId) -> Result<Vec<Ban>, Refusal> {
+        let bans = self.known_of(participant);
+        let new = bans.iter().filter(|ban| !self.admittance.bans.contains(ban)).count();
+        if self.admittance.bans.len().saturating_add(new) > MAX_BANS {
+            let detail = "the room has as many bans as it may: remove the participant, and lock the room";
+            return Err(refusal(ErrorCode::ServerBusy, detail));
+        }
+        Ok(bans)
+    }
+
+    /// Removes a participant at once, and bans it by these if it is to be banned; its connection is closed when that is
+    /// written.
+    fn remove_for_good(&mut self, now: Instant, asker: Asker, participant: ParticipantId, bans: Option<Vec<Ban>>) {
         let Some(call) = self.call else { return };
-        // Someone who was banned can come back by link as someone else.
-        let banned = !bans.is_empty();
-        if banned && self.admittance.policy.guests.is_some() && !self.admittance.policy.locked {
+        // Someone who was banned can come back by link as someone else, all the more if nothing is known of it.
+        let banned = bans.is_some();
+        let bans = bans.unwrap_or_default();
+        let locks = banned && self.admittance.policy.guests.is_some();
+        if locks {
             self.set_locked(now, true);
         }
         self.admittance.bans.extend(bans.iter().cloned());
@@ -198,8 +235,7 @@ impl Room {
         self.free(now, participant);
         self.send_leave(now, participant);
         self.departed.remove(participant);
-        let locked = self.admittance.policy.locked;
-        let change = Change::Removed { call, participant, bans, locked };
+        let change = Change::Removed { call, participant, bans, locks };
         let reason = if banned { "a moderator has banned you" } else { "a moderator has removed you" };
         self.outputs.record(asker, change, Some((participant, CloseCode::Removed, reason)));
         self.end_deserted_call();
@@ -217,9 +253,11 @@ impl Room {
 
     /// Assigns another role to a participant. What it may not publish any more is withdrawn before anything else happens.
     fn set_role(&mut self, now: Instant, participant: ParticipantId, role: Role) {
-        let Some(guest) = self.guests.get_mut(&participant) else { return };
-        guest.standing.role = role;
-        let capabilities = guest.standing.capabilities();
+        if let Some(guest) = self.guests.get_mut(&participant) {
+            guest.standing.role = role;
+        }
+        self.returning.set_role(participant, role);
+        let Some(capabilities) = self.standing_of(participant).map(Standing::capabilities) else { return };
         self.assigned.insert(participant, role);
         let own = self.tracks.values().filter(|published| published.track.participant == participant);
         let lost = own.filter(|published| !capabilities.has(Capability::to_publish(published.track.source)));
@@ -228,7 +266,9 @@ impl Room {
             self.withdraw(now, track);
             self.outputs.command(Command::Unpublish { participant, track });
         }
-        self.notify(now, participant, ServerMessage::Role(RoleChange { role, capabilities, withdrawn }));
+        if self.guests.contains_key(&participant) {
+            self.notify(now, participant, ServerMessage::Role(RoleChange { role, capabilities, withdrawn }));
+        }
         self.tell_entry(now, participant);
     }
 
@@ -242,7 +282,8 @@ impl Room {
 
     /// Tells the others what the roster says of a participant now.
     pub(super) fn tell_entry(&mut self, now: Instant, participant: ParticipantId) {
-        let Some(entry) = self.roster_entry(participant) else { return };
+        let entry = self.roster_entry(participant).or_else(|| self.returning.roster_entry(participant));
+        let Some(entry) = entry else { return };
         for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != participant) {
             other.backlog.entry_changed(now, entry);
             wake(&mut self.wake, other.backlog.due());

@@ -8,7 +8,7 @@
 //! The session of before ends with the token, and its keys are replaced when its leave is sent. A leave that came ahead of the
 //! join by a round trip would show a departure to everyone, for a page that is loaded again.
 
-use super::{Room, wake};
+use super::{Room, Standing, wake};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -22,7 +22,7 @@ pub(super) const JOIN: Duration = Duration::from_secs(10);
 struct Leave {
     /// The seat of the session that has ended.
     seat: Seat,
-    role: Role,
+    standing: Standing,
     due: Instant,
 }
 
@@ -33,13 +33,25 @@ pub(super) struct Returning(BTreeMap<ParticipantId, Leave>);
 impl Returning {
     /// The returning participants, as the others see them.
     pub(super) fn roster_entries(&self) -> impl Iterator<Item = RosterEntry> + '_ {
-        self.0.iter().map(|(participant, leave)| RosterEntry {
-            participant: *participant,
-            seat: leave.seat,
-            away: true,
-            role: leave.role,
-            hand: false,
-        })
+        self.0.keys().filter_map(|participant| self.roster_entry(*participant))
+    }
+
+    /// A returning participant, as the others see it.
+    pub(super) fn roster_entry(&self, participant: ParticipantId) -> Option<RosterEntry> {
+        let Leave { seat, standing, .. } = self.0.get(&participant)?;
+        Some(RosterEntry { participant, seat: *seat, away: true, role: standing.role, hand: false })
+    }
+
+    /// What a returning participant could do in the session that has ended.
+    pub(super) fn standing(&self, participant: ParticipantId) -> Option<&Standing> {
+        self.0.get(&participant).map(|leave| &leave.standing)
+    }
+
+    /// A returning participant has another role.
+    pub(super) fn set_role(&mut self, participant: ParticipantId, role: Role) {
+        if let Some(leave) = self.0.get_mut(&participant) {
+            leave.standing.role = role;
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -50,22 +62,11 @@ impl Returning {
 impl Room {
     /// Ends the session of a participant that has shown a token, to join with another one.
     pub(super) fn await_return(&mut self, now: Instant, participant: ParticipantId) {
-        let role = self.guests.get(&participant).map_or(Role::Listener, |guest| guest.standing.role);
+        let Some(standing) = self.guests.get(&participant).map(|guest| guest.standing.clone()) else { return };
         let Some(seat) = self.remove(now, participant) else { return };
         // Of an earlier return that was not completed, the leave is still to come.
-        let leave = self.returning.0.entry(participant).or_insert(Leave { seat, role, due: now + JOIN });
+        let leave = self.returning.0.entry(participant).or_insert(Leave { seat, standing, due: now + JOIN });
         wake(&mut self.wake, Some(leave.due));
-    }
-
-    /// A participant lost its connection before it joined again.
-    pub(super) fn show_away(&mut self, now: Instant, participant: ParticipantId) {
-        let Some(entry) = self.returning.roster_entries().find(|entry| entry.participant == participant) else {
-            return;
-        };
-        for other in self.members.values_mut() {
-            other.backlog.entry_changed(now, entry);
-            wake(&mut self.wake, other.backlog.due());
-        }
     }
 
     /// Sends the others the leave of a participant, if it waits.

@@ -86,6 +86,20 @@ pub enum TokenRefused {
     NoRandomness,
 }
 
+/// A participant is not removed, or not for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KickError {
+    /// There is no such participant.
+    #[error("there is no such participant")]
+    NoParticipant,
+    /// It is there still: the room has as many bans as it may.
+    #[error("the room has as many bans as it may: remove the participant without one, and lock the room")]
+    BansFull,
+    /// It is gone, but the record of the room does not say so.
+    #[error("it is removed, but that could not be written: a restart of the server may undo it")]
+    NotWritten,
+}
+
 /// What the operator may know of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomDescription {
@@ -443,14 +457,16 @@ impl Rooms {
     }
 
     /// Removes a participant from a room, and bans it if so asked. Its connection is closed, and this returns, once that is
-    /// written. Returns whether there was such a participant.
-    pub async fn kick(&self, room: RoomId, participant: ParticipantId, ban: bool) -> bool {
-        let Ok(Door { inputs, .. }) = self.door(room) else { return false };
+    /// written.
+    ///
+    /// # Errors
+    /// See [`KickError`].
+    pub async fn kick(&self, room: RoomId, participant: ParticipantId, ban: bool) -> Result<(), KickError> {
+        let Door { inputs, .. } = self.door(room).map_err(|_| KickError::NoParticipant)?;
         let (reply, removed) = oneshot::channel();
-        match inputs.send(Input::Remove { participant, ban, reply }).await {
-            Ok(()) => removed.await.unwrap_or(false),
-            Err(_) => false,
-        }
+        let asked = inputs.send(Input::Remove { participant, ban, reply }).await;
+        asked.map_err(|_| KickError::NoParticipant)?;
+        removed.await.unwrap_or(Err(KickError::NoParticipant))
     }
 
     /// Changes who may come into a room. Those inside stay as they are. Returns who may now, or `None` if there is no such

@@ -9,7 +9,7 @@
 //! A room never waits: messages go into bounded outboxes, and a participant that does not read its own is closed.
 
 use super::{
-    Door, Present, Rooms, Shared, Source,
+    Door, KickError, Present, Rooms, Shared, Source,
     attendance::Attendance,
     ids::{self, ClaimedId},
     join_times::JoinTimes,
@@ -60,8 +60,8 @@ pub(super) enum Input {
     Count(oneshot::Sender<usize>),
     /// Who is there?
     List(oneshot::Sender<Vec<Present>>),
-    /// The operator removes a participant. The reply comes once that is written, and says whether there was one.
-    Remove { participant: ParticipantId, ban: bool, reply: oneshot::Sender<bool> },
+    /// The operator removes a participant. The reply comes once that is written.
+    Remove { participant: ParticipantId, ban: bool, reply: oneshot::Sender<Result<(), KickError>> },
     /// The operator has changed who may come in.
     Policy(RoomPolicy),
     /// The room is no longer in the registry: it ends, for all.
@@ -192,7 +192,7 @@ struct Task {
     worker: usize,
     guests: HashMap<ParticipantId, Guest>,
     /// Replies to removals by the operator that are being written.
-    removals: Vec<oneshot::Sender<bool>>,
+    removals: Vec<oneshot::Sender<Result<(), KickError>>>,
     join_times: JoinTimes,
     attendance: Attendance,
     /// What of this room is in the gauges.
@@ -319,10 +319,13 @@ impl Task {
             }
             Input::Remove { participant, ban, reply } => {
                 self.removals.push(reply);
-                if !self.room.remove_by_operator(now, participant, ban)
+                if let Err(refused) = self.room.remove_by_operator(now, participant, ban)
                     && let Some(reply) = self.removals.pop()
                 {
-                    let _ = reply.send(false);
+                    let _ = reply.send(Err(match refused.code {
+                        ErrorCode::ServerBusy => KickError::BansFull,
+                        _ => KickError::NoParticipant,
+                    }));
                 }
                 self.report();
             }
@@ -544,7 +547,7 @@ impl Task {
                 guest.closer.close(code, reason);
             }
             if let Some(reply) = reply {
-                let _ = reply.send(true);
+                let _ = reply.send(if written { Ok(()) } else { Err(KickError::NotWritten) });
             }
             let Some((outbox, Some(re))) = outbox else { return };
             let message = if written {
@@ -650,20 +653,24 @@ impl Task {
 }
 
 /// Changes the record of a room. What concerns a call is left out if another one goes on.
-fn apply(record: &mut RoomRecord, change: &Change) {
+pub(super) fn apply(record: &mut RoomRecord, change: &Change) {
     let of = |record: &mut RoomRecord, call: &CallId, change: &mut dyn FnMut(&mut CallRecord)| {
         if let Some(current) = record.call.as_mut().filter(|current| current.id == *call) {
             change(current);
         }
     };
     match change {
-        Change::Removed { call, participant, bans, locked } => {
+        Change::Removed { call, participant, bans, locks } => {
             of(record, call, &mut |call| push_bounded(&mut call.gone, *participant));
             record.bans.extend(bans.iter().cloned());
-            record.policy.locked = *locked;
+            // The operator may have changed this meanwhile.
+            record.policy.locked |= *locks;
         }
         Change::Locked(locked) => record.policy.locked = *locked,
         Change::Role { call, participant, role } => of(record, call, &mut |call| {
+            if call.roles.contains(&(*participant, *role)) {
+                return;
+            }
             call.roles.retain(|(other, _)| other != participant);
             push_bounded(&mut call.roles, (*participant, *role));
         }),

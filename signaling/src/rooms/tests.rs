@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::{registry::CallRecord, *};
-use crate::outbox::Frame;
+use super::{
+    registry::{CallRecord, MemoryRegistry},
+    *,
+};
+use crate::{outbox::Frame, room::Change};
 use e2ee_core::{Primitives, Standard};
 use sfu_api::{Command, Event, Request, TransportState};
 use std::{
@@ -14,7 +17,7 @@ use tacet_proto::{
     CloseCode,
     binary::{ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_ROOM},
     bytes::Base64,
-    client::{Empty, Join, Ping},
+    client::{Assign, Empty, Join, Lock, Ping},
 };
 
 const ACCESS: [u8; 32] = [3; 32];
@@ -52,6 +55,73 @@ fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
     (Rooms::new(Arc::new(config), Arc::clone(&media) as _, MediaEvents::default(), Arc::default(), kept), media)
 }
 
+/// A registry on a disk that is full on request.
+#[derive(Debug)]
+struct Disk {
+    full: AtomicBool,
+    rooms: MemoryRegistry,
+}
+
+impl Disk {
+    fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    fn writable(&self) -> Result<&MemoryRegistry, RegistryError> {
+        if self.full.load(Ordering::Relaxed) { Err(RegistryError::Storage("full".into())) } else { Ok(&self.rooms) }
+    }
+}
+
+impl Registry for Disk {
+    fn insert(&self, room: RoomId, record: RoomRecord) -> Result<(), RegistryError> {
+        self.writable()?.insert(room, record)
+    }
+
+    fn get(&self, room: RoomId) -> Option<RoomRecord> {
+        self.rooms.get(room)
+    }
+
+    fn update(&self, room: RoomId, change: &mut dyn FnMut(&mut RoomRecord)) -> Result<(), RegistryError> {
+        self.writable()?.update(room, change)
+    }
+
+    fn remove(&self, room: RoomId) -> Result<(), RegistryError> {
+        self.writable()?.remove(room)
+    }
+
+    fn remove_idle(&self, room: RoomId) -> Result<bool, RegistryError> {
+        self.writable()?.remove_idle(room)
+    }
+
+    fn evict(&self) -> Result<Option<RoomId>, RegistryError> {
+        self.writable()?.evict()
+    }
+
+    fn capacity(&self) -> usize {
+        self.rooms.capacity()
+    }
+
+    fn rooms(&self) -> Vec<RoomId> {
+        self.rooms.rooms()
+    }
+
+    fn count(&self) -> usize {
+        self.rooms.count()
+    }
+}
+
+/// A room in which guests are hosts, on a disk.
+fn room_on_a_disk() -> (Rooms, RoomId, Arc<Disk>) {
+    let config = Config::default();
+    let disk = Arc::new(Disk { full: AtomicBool::new(false), rooms: MemoryRegistry::new(config.rooms) });
+    let kept = Kept { registry: Arc::clone(&disk) as _, ..Kept::nothing(&config).unwrap() };
+    let media = Arc::new(Fragile::default());
+    let rooms = Rooms::new(Arc::new(config), media, MediaEvents::default(), Arc::default(), kept);
+    let (room, policy) = (RoomId(Fixed([6; 16])), RoomPolicy { guests: Some(Role::Host), locked: false });
+    rooms.create_as(room, AccessHash::of(&ACCESS), Maker::Operator, policy).unwrap();
+    (rooms, room, disk)
+}
+
 /// A connection in a room.
 struct Connected {
     room: RoomId,
@@ -81,6 +151,17 @@ impl Connected {
         match self.outgoings.recv().await.frame {
             Frame::Text(text) => text.to_string(),
             Frame::Binary(_) => panic!("a binary message"),
+        }
+    }
+
+    /// Whether a request is carried out, which the answer says after all that came before.
+    async fn done(&mut self, message: ClientMessage) -> bool {
+        self.request(message).await;
+        loop {
+            let Frame::Text(text) = self.outgoings.recv().await.frame else { continue };
+            if text.contains(r#""t":"ok""#) || text.contains(r#""t":"error""#) {
+                return text.contains(r#""t":"ok""#);
+            }
         }
     }
 
@@ -205,6 +286,58 @@ async fn call_and_goodbyes_are_recorded_before_they_are_answered() {
     bo.leave().await;
     while record().is_some() {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn removal_that_cannot_be_written_is_answered_so() {
+    let (rooms, room, disk) = room_on_a_disk();
+    let (_ada, bo, cy) = (enter(&rooms, room).await, enter(&rooms, room).await, enter(&rooms, room).await);
+    let [bo_id, cy_id] = [&bo, &cy].map(|connected| connected.attachment.entered.participant);
+    disk.fill(true);
+    assert_eq!(rooms.kick(room, bo_id, true).await, Err(KickError::NotWritten));
+    assert_eq!(bo.closed().await, CloseCode::Removed, "it is gone all the same");
+    assert_eq!(rooms.kick(room, bo_id, true).await, Err(KickError::NoParticipant));
+    disk.fill(false);
+    assert_eq!(rooms.kick(room, cy_id, false).await, Ok(()));
+    assert_eq!(disk.get(room).unwrap().call.unwrap().gone, [cy_id]);
+}
+
+/// The operator locks the room while a moderator, whose room has not heard of it, removes someone.
+#[test]
+fn removal_undoes_no_lock() {
+    let mut record = RoomRecord::new(AccessHash::of(&ACCESS));
+    let removal =
+        |locks| Change::Removed { call: CallId(Fixed([1; 16])), participant: ParticipantId(2), bans: vec![], locks };
+    for (before, locks, after) in [(true, false, true), (true, true, true), (false, false, false), (false, true, true)]
+    {
+        record.policy.locked = before;
+        task::apply(&mut record, &removal(locks));
+        assert_eq!(record.policy.locked, after);
+    }
+}
+
+/// What a full disk took is written when it is asked for again, although the room has long been so.
+#[tokio::test]
+async fn repeated_change_is_written_if_it_was_not() {
+    let (rooms, room, disk) = room_on_a_disk();
+    let (mut ada, bo) = (enter(&rooms, room).await, enter(&rooms, room).await);
+    let Entered { participant, call, .. } = bo.attachment.entered;
+    let assign = ClientMessage::Role(Assign { participant, role: Role::Listener });
+    let lock = |locked| ClientMessage::Lock(Lock { locked });
+    ada.join().await;
+    bo.join().await;
+    disk.fill(true);
+    assert!(!ada.done(lock(true)).await);
+    assert!(!ada.done(assign.clone()).await);
+    assert!(!ada.done(lock(true)).await && !ada.done(assign.clone()).await, "still full");
+    disk.fill(false);
+    for _ in 0..2 {
+        assert!(ada.done(lock(true)).await && ada.done(assign.clone()).await);
+        let record = disk.get(room).unwrap();
+        assert!(record.policy.locked);
+        let roles = vec![(participant, Role::Listener)];
+        assert_eq!(record.call, Some(CallRecord { roles, ..CallRecord::new(call) }));
     }
 }
 

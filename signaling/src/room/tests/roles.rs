@@ -1,6 +1,7 @@
 //! Who may do what: each message by each role, and what moderators do to others.
 
 use super::*;
+use crate::room::admittance::MAX_BANS;
 use std::{fmt::Write as _, fs, path::Path};
 use tacet_proto::{Capabilities, Capability, server::Policy};
 
@@ -216,7 +217,7 @@ fn kicked_participant_is_gone_at_once_and_for_this_call() {
     assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(BOB)))), None);
     story.quiet();
     assert_eq!(story.closed, [(ParticipantId(BOB), CloseCode::Removed)]);
-    assert!(matches!(&story.changes[..], [Change::Removed { participant, bans, locked: false, .. }]
+    assert!(matches!(&story.changes[..], [Change::Removed { participant, bans, locks: false, .. }]
         if *participant == ParticipantId(BOB) && bans.is_empty()));
     let left = |message: &ServerMessage| matches!(message, ServerMessage::Roster(roster) if roster.del == [ParticipantId(BOB)]);
     assert!(messages(&mut story, EVE).iter().any(left), "keys are replaced by this");
@@ -236,7 +237,7 @@ fn banned_device_and_token_stay_out_and_the_room_is_locked_for_guests() {
     assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(BOB)))), None);
     story.quiet();
     assert!(messages(&mut story, EVE).contains(&ServerMessage::Policy(Policy { locked: true })));
-    let Some(Change::Removed { bans, locked: true, .. }) = story.changes.first().cloned() else {
+    let Some(Change::Removed { bans, locks: true, .. }) = story.changes.first().cloned() else {
         panic!("{:?}", story.changes)
     };
     assert_eq!(bans.len(), 3, "device, token and identity: {bans:?}");
@@ -262,6 +263,105 @@ fn banned_device_and_token_stay_out_and_the_room_is_locked_for_guests() {
     assert_eq!(enter(&mut story, standing(Role::Speaker)), Err(NotEntered::Banned));
 }
 
+/// The states of someone who was in the call and shows a reload token: connected, and connected no more.
+fn reloading(connected: bool) -> (Story, Claims) {
+    let mut story = call();
+    let claims = story.room.claims(ParticipantId(BOB)).unwrap();
+    story.enter_with(Entry::Reload { claims, recent: true }, standing(Role::Speaker), 80).unwrap();
+    if !connected {
+        story.room.detach(story.now, ParticipantId(BOB));
+        story.settle();
+    }
+    story.quiet();
+    for who in [ADA, BOB, EVE] {
+        story.take(who);
+    }
+    (story, claims)
+}
+
+#[test]
+fn who_reloads_is_kicked_and_banned_like_any_other() {
+    for (connected, act) in [false, true].into_iter().flat_map(|connected| {
+        [(connected, ClientMessage::Kick(target(BOB))), (connected, ClientMessage::Ban(target(BOB)))]
+    }) {
+        let (mut story, claims) = reloading(connected);
+        let banned = matches!(act, ClientMessage::Ban(_));
+        assert_eq!(code(story.answer(ADA, act)), None);
+        let left = |message: &ServerMessage| matches!(message, ServerMessage::Roster(roster) if roster.del == [ParticipantId(BOB)]);
+        assert!(messages(&mut story, EVE).iter().any(left), "off the roster at once");
+        assert_eq!(story.closed, [(ParticipantId(BOB), CloseCode::Removed)]);
+        for entry in [Entry::Session { claims, covered: true, recent: true }, Entry::Reload { claims, recent: true }] {
+            let refused = if banned { NotEntered::Banned } else { NotEntered::NotResumable };
+            assert_eq!(story.enter_with(entry, standing(Role::Speaker), 81).err(), Some(refused));
+        }
+        let Some(Change::Removed { bans, locks, .. }) = story.changes.first() else { panic!("{:?}", story.changes) };
+        let device = bans.iter().any(|ban| matches!(ban, Ban::Device(_)));
+        assert_eq!((bans.len(), device, *locks), if banned { (3, true, true) } else { (0, false, false) }, "{bans:?}");
+    }
+}
+
+#[test]
+fn device_of_before_is_banned_long_after_a_reload_without_a_join() {
+    let (mut story, _) = reloading(true);
+    story.pass(Duration::from_secs(15));
+    story.room.remove_by_operator(story.now, ParticipantId(BOB), true).unwrap();
+    story.settle();
+    let device = Ban::Device([BOB as u8; 32]);
+    assert!(matches!(&story.changes[..], [Change::Removed { bans, locks: true, .. }] if bans.contains(&device)));
+}
+
+#[test]
+fn role_reaches_who_reloads() {
+    for connected in [false, true] {
+        let (mut story, claims) = reloading(connected);
+        assert_eq!(code(story.answer(ADA, assign(BOB, Role::Listener))), None);
+        assert_eq!(entry(&messages(&mut story, EVE), BOB).map(|entry| entry.role), Some(Role::Listener));
+        assert_eq!(messages(&mut story, BOB).is_empty(), !connected);
+        if !connected {
+            let back = story.enter_with(Entry::Reload { claims, recent: true }, standing(Role::Speaker), 82).unwrap();
+            assert_eq!(back.role, Role::Listener);
+        }
+        story.ask(BOB, join(BOB as u8));
+        assert_eq!(code(story.answer(BOB, ClientMessage::Publish(mic()))), Some(ErrorCode::Forbidden));
+        let request = ClientMessage::MuteRequest(target(BOB));
+        assert_eq!(code(story.answer(ADA, request)), None);
+    }
+}
+
+/// Nothing is known of a guest that has only sent `hello`: all that keeps it out is the lock.
+#[test]
+fn ban_locks_the_room_even_if_nothing_is_known_of_the_guest() {
+    let mut story = call();
+    story.enter(90);
+    story.room.remove_by_operator(story.now, ParticipantId(90), true).unwrap();
+    story.settle();
+    assert!(matches!(&story.changes[..], [Change::Removed { bans, locks: true, .. }] if bans.is_empty()));
+    assert_eq!(story.enter_as(Entry::Newcomer, 91), Err(NotEntered::Locked));
+    let no_one = story.room.remove_by_operator(story.now, ParticipantId(92), true);
+    assert_eq!(no_one.err().map(|refusal| refusal.code), Some(ErrorCode::NoParticipant));
+}
+
+/// All of a ban is written, or nothing.
+#[test]
+fn ban_that_has_no_space_is_refused_and_changes_nothing() {
+    let mut story = call();
+    let others = (2..MAX_BANS).map(|number| Ban::Identity(number.to_string()));
+    story.room.admittance.bans.extend(others);
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(BOB)))), Some(ErrorCode::ServerBusy));
+    let refused = story.room.remove_by_operator(story.now, ParticipantId(BOB), true);
+    assert_eq!(refused.err().map(|refusal| refusal.code), Some(ErrorCode::ServerBusy));
+    assert!(story.changes.is_empty() && story.closed.is_empty() && !story.room.admittance.policy.locked);
+    assert_eq!(story.room.admittance.bans.len(), MAX_BANS - 2);
+
+    // There is space for two, and one of the three is there already.
+    story.room.admittance.bans.remove(&Ban::Identity("2".to_owned()));
+    story.room.admittance.bans.insert(Ban::Identity(Role::Speaker.name().to_owned()));
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(BOB)))), None);
+    assert_eq!(story.room.admittance.bans.len(), MAX_BANS);
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(EVE)))), Some(ErrorCode::ServerBusy));
+    assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(EVE)))), None);
+}
+
 #[test]
 fn lock_keeps_out_newcomers_and_no_one_who_was_here() {
     let mut story = call();
@@ -271,6 +371,10 @@ fn lock_keeps_out_newcomers_and_no_one_who_was_here() {
         assert!(messages(&mut story, who).contains(&ServerMessage::Policy(Policy { locked: true })));
     }
     assert_eq!(story.enter_as(Entry::Newcomer, 40), Err(NotEntered::Locked));
+    // The lock is no part of a removal.
+    join_as(&mut story, 39, Role::Moderator);
+    assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(39)))), None);
+    assert!(matches!(story.changes.last(), Some(Change::Removed { locks: false, .. })), "{:?}", story.changes);
     let claims = story.room.claims(ParticipantId(BOB)).unwrap();
     story.room.detach(story.now, ParticipantId(BOB));
     story.settle();
