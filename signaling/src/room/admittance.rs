@@ -1,10 +1,11 @@
 //! Who may come in: bans, and the lock.
 //!
 //! A lock keeps out newcomers alone. Those who were in the call and prove it return; those that may moderate come in, to unlock.
+//! It is looked at when a client enters, and again when it joins, since the room may have been locked in between.
 
-use super::{Room, Standing};
+use super::{Guest, Refusal, Room, Standing, refusal};
 use std::collections::BTreeSet;
-use tacet_proto::{Capability, Role};
+use tacet_proto::{Capability, ErrorCode, Role};
 
 /// Maximum number of bans of a room.
 pub(super) const MAX_BANS: usize = 1_024;
@@ -73,6 +74,24 @@ impl Admittance {
 }
 
 impl Room {
+    /// Whether someone that has entered may still join.
+    pub(super) fn check_admitted(&self, guest: &Guest) -> Result<(), Refusal> {
+        let (admittance, standing) = (&self.admittance, &guest.standing);
+        if admittance.is_banned(standing) {
+            return Err(refusal(ErrorCode::Banned, "a moderator has banned you"));
+        }
+        if !guest.is_newcomer() {
+            return Ok(());
+        }
+        if standing.holder.is_none() && admittance.policy.guests.is_none() {
+            return Err(refusal(ErrorCode::Forbidden, "this room admits with a room token only"));
+        }
+        admittance.check(standing).map_err(|kept_out| match kept_out {
+            KeptOut::Locked => refusal(ErrorCode::RoomLocked, "the room is locked"),
+            KeptOut::Banned => refusal(ErrorCode::Banned, "a moderator has banned you"),
+        })
+    }
+
     /// Whether a device is banned.
     pub(super) fn is_device_banned(&self, device: &[u8; 32]) -> bool {
         self.admittance.bans.contains(&Ban::Device(*device))

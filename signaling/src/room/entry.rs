@@ -21,6 +21,8 @@ use tacet_proto::{CallId, Capabilities, CloseCode, ParticipantId, Role, SessionI
 pub(super) const RELOAD: Duration = Duration::from_secs(30);
 /// How old a token may be that names a seat or a reload, on a server that does not know the session.
 pub const RECENT: Duration = Duration::from_secs(60);
+/// Time from `welcome` to `join`.
+pub(crate) const JOIN_TIME: Duration = Duration::from_secs(30);
 /// Maximum number of sessions that are remembered after their end.
 const MAX_DEPARTED: usize = 4_096;
 
@@ -143,10 +145,11 @@ impl Room {
         standing: Standing,
         fresh: FreshIds,
     ) -> Result<Entered, NotEntered> {
+        let join_by = Some(now + JOIN_TIME);
         let (claims, proven, covered) = match entry {
             Entry::Newcomer => {
                 self.admittance.check(&standing)?;
-                let guest = Guest { session: fresh.session, standing, before: None, place: None };
+                let guest = Guest { session: fresh.session, standing, before: None, place: None, join_by };
                 return Ok(self.admit(fresh.participant, guest, Continues::Nothing, fresh.call));
             }
             Entry::Session { claims, covered, .. } => (claims, true, covered),
@@ -204,8 +207,8 @@ impl Room {
         let role = self.assigned.get(&participant).copied().unwrap_or(standing.role);
         let standing = Standing { role, ..standing };
         let guest = match continues {
-            Continues::Seat => Guest { session: claims.session, standing, before: None, place },
-            _ => Guest { session: fresh.session, standing, before: Some(claims.session), place: None },
+            Continues::Seat => Guest { session: claims.session, standing, before: None, place, join_by },
+            _ => Guest { session: fresh.session, standing, before: Some(claims.session), place: None, join_by },
         };
         let entered = self.admit(participant, guest, continues, claims.call);
         self.settle(now);
@@ -238,8 +241,21 @@ impl Room {
         }
     }
 
+    /// Closes those that have entered and do not join: they are on no roster, and would keep the call from its end.
+    pub(super) fn close_unjoined(&mut self, now: Instant) {
+        let late = |(participant, guest): (&ParticipantId, &Guest)| {
+            guest.join_by.is_some_and(|join_by| join_by <= now).then_some(*participant)
+        };
+        let late: Vec<_> = self.guests.iter().filter_map(late).collect();
+        for participant in late {
+            self.end(now, participant, CloseCode::IdleOrSlow, "no join in time");
+        }
+        wake(&mut self.wake, self.guests.values().filter_map(|guest| guest.join_by).min());
+    }
+
     fn admit(&mut self, participant: ParticipantId, guest: Guest, continues: Continues, call: CallId) -> Entered {
         let (session, role, capabilities) = (guest.session, guest.standing.role, guest.standing.capabilities());
+        wake(&mut self.wake, guest.join_by);
         self.guests.insert(participant, guest);
         let begins = self.call.is_none();
         let call = *self.call.get_or_insert(call);

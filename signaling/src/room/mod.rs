@@ -48,6 +48,7 @@ use audio::AudioMode;
 use authorized::{Authorized, Present};
 use backlog::{Announced, Backlog};
 use entry::Departed;
+pub(crate) use entry::JOIN_TIME;
 pub use entry::{Entered, Entry, FreshIds, NotEntered, RECENT};
 use gathering::{Gathering, NEWCOMERS_ON_TOP};
 use identity::Identity;
@@ -99,6 +100,15 @@ struct Guest {
     before: Option<SessionId>,
     /// The seat that it had on a server that forgot it, and its device, until it joins.
     place: Option<(Seat, [u8; 32])>,
+    /// By when it is to join, until it does.
+    join_by: Option<Instant>,
+}
+
+impl Guest {
+    /// Whether it was not in the call before. Asked of one that has yet to join.
+    fn is_newcomer(&self) -> bool {
+        self.before.is_none() && self.place.is_none()
+    }
 }
 
 /// A session that has ended without a goodbye.
@@ -550,6 +560,8 @@ impl Room {
         if self.planned.is_some_and(|planned| now.saturating_duration_since(planned) > PAUSE) {
             tracing::warn!("the server did not run for a while");
             self.members.values_mut().for_each(|member| member.presence.excuse(now));
+            let waiting = self.guests.values_mut().filter_map(|guest| guest.join_by.as_mut());
+            waiting.for_each(|join_by| *join_by = now + JOIN_TIME);
         }
         if self.wake.is_some_and(|due| due <= now) {
             self.run(now);
@@ -569,6 +581,7 @@ impl Room {
         for participant in members {
             self.presence_changed(now, participant);
         }
+        self.close_unjoined(now);
         self.send_late_leaves(now);
         self.end_gathering(now);
         match self.audio.deadline() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod admittance;
 mod audio;
 mod chat;
 mod fairness;

@@ -1,0 +1,98 @@
+//! Who is kept out, at whichever step they are.
+
+use super::*;
+use tacet_proto::{Capabilities, resume::Continues};
+
+const HOST: u32 = 1;
+const GUEST: u32 = 9;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Someone with a token of this number.
+fn holding(role: Role, token: u8) -> Standing {
+    let holder = Holder { token: [token; 16], identity: Some(format!("user {token}")) };
+    Standing { role, at_most: Capabilities::ALL, holder: Some(holder) }
+}
+
+/// A call with a host.
+fn hosted() -> Story {
+    let mut story = Story::new();
+    story.enter_with(Entry::Newcomer, holding(Role::Host, 1), HOST).unwrap();
+    story.ask(HOST, join(HOST as u8));
+    story.quiet();
+    story
+}
+
+fn lock(story: &mut Story, locked: bool) {
+    assert!(matches!(story.answer(HOST, ClientMessage::Lock(Lock { locked })), ServerMessage::Ok(_)));
+}
+
+fn joins(story: &mut Story, who: u32) {
+    let answer = story.answer(who, join(who as u8));
+    assert!(matches!(answer, ServerMessage::Joined(_)), "{answer:?}");
+}
+
+#[test]
+fn who_has_entered_and_not_joined_is_a_newcomer_still() {
+    let mut story = hosted();
+    story.enter(GUEST);
+    lock(&mut story, true);
+    assert_eq!(story.refused(GUEST, join(GUEST as u8)), ErrorCode::RoomLocked);
+    lock(&mut story, false);
+    story.room.set_policy(story.now, RoomPolicy { guests: None, locked: false });
+    assert_eq!(story.refused(GUEST, join(GUEST as u8)), ErrorCode::Forbidden);
+    story.room.set_policy(story.now, RoomPolicy::default());
+    joins(&mut story, GUEST);
+
+    for ban in [Ban::Token([20; 16]), Ban::Identity("user 20".to_owned())] {
+        let mut story = hosted();
+        story.enter_with(Entry::Newcomer, holding(Role::Moderator, 20), 20).unwrap();
+        story.room.admittance.bans.insert(ban);
+        assert_eq!(story.refused(20, join(20)), ErrorCode::Banned);
+    }
+}
+
+#[test]
+fn those_who_may_come_in_join_whatever_happens_before() {
+    let mut story = hosted();
+    story.join(2);
+    let claims = story.room.claims(ParticipantId(2)).unwrap();
+    let back = story.enter_as(Entry::Reload { claims, recent: true }, 50).unwrap();
+    assert_eq!(back.continues, Continues::Participant);
+    story.enter_with(Entry::Newcomer, holding(Role::Moderator, 30), 30).unwrap();
+    story.enter_with(Entry::Newcomer, holding(Role::Speaker, 31), 31).unwrap();
+    story.room.set_policy(story.now, RoomPolicy { guests: None, locked: false });
+    joins(&mut story, 31);
+    lock(&mut story, true);
+    joins(&mut story, 2);
+    joins(&mut story, 30);
+
+    // The seat of a server that forgot it.
+    let claims = story.room.claims(ParticipantId(2)).unwrap();
+    let mut later = Story::after_restart(RoomLimits::default(), Some(CallRecord::new(claims.call)));
+    let back = later.enter_as(Entry::Session { claims, covered: false, recent: true }, 51).unwrap();
+    assert_eq!(back.continues, Continues::Seat);
+    later.room.set_policy(later.now, RoomPolicy { guests: None, locked: true });
+    joins(&mut later, 2);
+}
+
+#[test]
+fn who_does_not_join_in_time_is_closed_and_keeps_no_call() {
+    let mut story = hosted();
+    story.pass(SECOND);
+    story.enter(GUEST);
+    story.ask(HOST, ClientMessage::Leave(Empty {}));
+    story.closed.clear();
+    for _ in 0..29 {
+        story.pass(SECOND);
+        story.ask(GUEST, ClientMessage::Ping(Ping { ms: 1 }));
+    }
+    assert!(story.closed.is_empty() && story.ended.is_empty());
+    story.pass(SECOND);
+    assert_eq!(story.closed, [(ParticipantId(GUEST), CloseCode::IdleOrSlow)]);
+    assert_eq!(story.ended.len(), 1);
+
+    let mut story = hosted();
+    story.join(GUEST);
+    story.pass(100 * SECOND);
+    assert!(story.closed.is_empty(), "those who have joined stay");
+}
