@@ -7,6 +7,8 @@
 //! | session token, proof | unknown while a restarted server gathers | participant and seat |
 //! | session token, proof | over, in the same call | the participant |
 //! | reload token | held, or over for at most 30 s; first use | the participant; the session ends |
+//! | reload token of at most 60 s | unknown, on a restarted server | the participant |
+//! | reload token | never joined | nothing: refused |
 //! | any | another call, a goodbye, another session of the same participant | nothing: refused |
 
 use super::{DepartedSession, Guest, KeptOut, Room, Standing, wake};
@@ -236,7 +238,8 @@ impl Room {
             {
                 Ok(Continues::Participant)
             }
-            (Entry::Reload { recent: true, .. }, None) => Ok(Continues::Participant),
+            // The server has started since. Who never joined returns to nothing, and its token names no device.
+            (Entry::Reload { recent: true, .. }, None) if claims.device.is_some() => Ok(Continues::Participant),
             _ => Err(NotEntered::NotResumable),
         }
     }

@@ -96,3 +96,25 @@ fn who_does_not_join_in_time_is_closed_and_keeps_no_call() {
     story.pass(100 * SECOND);
     assert!(story.closed.is_empty(), "those who have joined stay");
 }
+
+#[test]
+fn token_of_someone_who_never_joined_is_no_way_past_a_lock() {
+    let mut story = hosted();
+    story.enter(GUEST);
+    let claims = story.room.claims(ParticipantId(GUEST)).unwrap();
+    let reload = Entry::Reload { claims, recent: true };
+    story.room.detach(story.now, ParticipantId(GUEST));
+    story.settle();
+    lock(&mut story, true);
+    assert_eq!(story.enter_as(reload, 50), Err(NotEntered::NotResumable));
+    assert_eq!(story.enter_as(Entry::Newcomer, 51), Err(NotEntered::Locked));
+
+    // Nor while it is connected, nor on a server that has started again.
+    lock(&mut story, false);
+    story.enter(52);
+    let claims = story.room.claims(ParticipantId(52)).unwrap();
+    lock(&mut story, true);
+    assert_eq!(story.enter_as(Entry::Reload { claims, recent: true }, 53), Err(NotEntered::NotResumable));
+    let mut later = Story::after_restart(RoomLimits::default(), Some(CallRecord::new(claims.call)));
+    assert_eq!(later.enter_as(Entry::Reload { claims, recent: true }, 54), Err(NotEntered::NotResumable));
+}
