@@ -158,6 +158,11 @@ impl Room {
             Entry::Reload { claims, .. } => (claims, false, false),
         };
         let participant = claims.participant;
+        let guest = self.guests.get(&participant).map(|guest| &guest.standing);
+        let standing = match guest.or_else(|| self.departed.get(participant).map(|departed| &departed.standing)) {
+            Some(before) => standing.continuing(before).ok_or(NotEntered::NotResumable)?,
+            None => standing,
+        };
         if self.admittance.is_banned(&standing) {
             return Err(NotEntered::Banned);
         }
@@ -223,7 +228,7 @@ impl Room {
         if departed.is_some_and(|departed| departed.session != claims.session) {
             return Err(NotEntered::NotResumable);
         }
-        match (*entry, departed.copied()) {
+        match (*entry, departed) {
             (Entry::Session { recent: true, .. }, None)
                 if self.gathering.is_some()
                     && claims.device.is_some()
@@ -234,7 +239,7 @@ impl Room {
             }
             (Entry::Session { .. }, _) => Ok(Continues::Participant),
             (Entry::Reload { .. }, Some(DepartedSession { seen, .. }))
-                if now.saturating_duration_since(seen) <= RELOAD =>
+                if now.saturating_duration_since(*seen) <= RELOAD =>
             {
                 Ok(Continues::Participant)
             }

@@ -112,10 +112,12 @@ impl Guest {
 }
 
 /// A session that has ended without a goodbye.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct DepartedSession {
     session: SessionId,
     device: [u8; 32],
+    /// What its participant might do.
+    standing: Standing,
     /// When its participant was last there.
     seen: Instant,
 }
@@ -465,9 +467,9 @@ impl Room {
         }
         let member = self.members.remove(&participant)?;
         tracing::debug!(participant = participant.0, "left");
-        if let Some(Guest { session, .. }) = guest {
+        if let Some(Guest { session, standing, .. }) = guest {
             let (device, seen) = (*member.identity.device(), member.presence.last_seen(now));
-            self.departed.insert(participant, DepartedSession { session, device, seen });
+            self.departed.insert(participant, DepartedSession { session, device, standing, seen });
             if let Some(call) = self.call.filter(|_| !self.gone.contains(&participant)) {
                 self.outputs.departed(session, call);
             }

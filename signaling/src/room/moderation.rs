@@ -4,7 +4,7 @@
 //! ([`Output::Record`](super::Output::Record)). Those who moderate are acted on by hosts alone.
 
 use super::{
-    Answer, DONE, Refusal, Room, RoomPolicy, Standing,
+    Answer, DONE, Holder, Refusal, Room, RoomPolicy, Standing,
     admittance::{Ban, MAX_BANS},
     authorized::{Authorized, Manages, Moderates, Present},
     refusal, wake,
@@ -201,10 +201,8 @@ impl Room {
         let departed = self.departed.get(participant);
         bans.extend(place.map(|(_, device)| Ban::Device(device)));
         bans.extend(departed.map(|departed| Ban::Device(departed.device)));
-        if let Some(holder) = self.returning.standing(participant).and_then(|standing| standing.holder.as_ref()) {
-            bans.insert(Ban::Token(holder.token));
-            bans.extend(holder.identity.clone().map(Ban::Identity));
-        }
+        let before = self.returning.standing(participant).into_iter();
+        bans.extend(before.flat_map(Standing::holders).flat_map(Holder::bans));
         bans.into_iter().collect()
     }
 

@@ -1,7 +1,7 @@
 //! Who is kept out, at whichever step they are.
 
 use super::*;
-use tacet_proto::{Capabilities, resume::Continues};
+use tacet_proto::{Capabilities, Capability, resume::Continues};
 
 const HOST: u32 = 1;
 const GUEST: u32 = 9;
@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Someone with a token of this number.
 fn holding(role: Role, token: u8) -> Standing {
     let holder = Holder { token: [token; 16], identity: Some(format!("user {token}")) };
-    Standing { role, at_most: Capabilities::ALL, holder: Some(holder) }
+    Standing { role, at_most: Capabilities::ALL, holder: Some(holder), earlier: Vec::new() }
 }
 
 /// A call with a host.
@@ -117,4 +117,81 @@ fn token_of_someone_who_never_joined_is_no_way_past_a_lock() {
     assert_eq!(story.enter_as(Entry::Reload { claims, recent: true }, 53), Err(NotEntered::NotResumable));
     let mut later = Story::after_restart(RoomLimits::default(), Some(CallRecord::new(claims.call)));
     assert_eq!(later.enter_as(Entry::Reload { claims, recent: true }, 54), Err(NotEntered::NotResumable));
+}
+
+/// A speaker that may chat alone, whatever it becomes, is made moderator.
+#[test]
+fn narrow_token_stays_narrow_with_every_other_credential() {
+    let mut story = hosted();
+    let only = Capabilities::of(&[Capability::Chat]);
+    story.enter_with(Entry::Newcomer, Standing { at_most: only, ..holding(Role::Speaker, 2) }, 2).unwrap();
+    joins(&mut story, 2);
+    let role = Role::Moderator;
+    story.ask(HOST, ClientMessage::Role(Assign { participant: ParticipantId(2), role }));
+    for (fresh, credential) in [(50, Standing::guest(Role::Speaker)), (51, holding(Role::Host, 5))] {
+        let claims = story.room.claims(ParticipantId(2)).unwrap();
+        let back = story.enter_with(Entry::Reload { claims, recent: true }, credential, fresh).unwrap();
+        assert_eq!((back.role, back.capabilities), (role, only));
+        joins(&mut story, 2);
+        assert_eq!(
+            story.refused(2, ClientMessage::Kick(Target { participant: ParticipantId(HOST) })),
+            ErrorCode::Forbidden
+        );
+    }
+    let claims = story.room.claims(ParticipantId(2)).unwrap();
+    story.leave(2);
+    story.pass(40 * SECOND);
+    let back = story.enter_as(Entry::Session { claims, covered: false, recent: true }, 52).unwrap();
+    assert_eq!((back.role, back.capabilities), (role, only), "also when its place was free");
+}
+
+#[test]
+fn ban_concerns_every_token_that_a_participant_has_shown() {
+    let mut story = hosted();
+    story.enter_with(Entry::Newcomer, holding(Role::Speaker, 2), 2).unwrap();
+    joins(&mut story, 2);
+    for (fresh, credential) in [(50, holding(Role::Speaker, 3)), (51, Standing::guest(Role::Speaker))] {
+        let claims = story.room.claims(ParticipantId(2)).unwrap();
+        story.enter_with(Entry::Reload { claims, recent: true }, credential, fresh).unwrap();
+        joins(&mut story, 2);
+    }
+    let claims = story.room.claims(ParticipantId(2)).unwrap();
+    let banned = story.answer(HOST, ClientMessage::Ban(Target { participant: ParticipantId(2) }));
+    assert!(matches!(banned, ServerMessage::Ok(_)), "{banned:?}");
+    for token in [2, 3] {
+        let back = story.enter_with(Entry::Newcomer, holding(Role::Moderator, token), 52);
+        assert_eq!(back, Err(NotEntered::Banned));
+    }
+    assert!(story.enter_as(Entry::Reload { claims, recent: true }, 53).is_err());
+
+    // Someone of that identity who was in the call does not return by link.
+    let mut story = hosted();
+    story.enter_with(Entry::Newcomer, holding(Role::Speaker, 4), 4).unwrap();
+    joins(&mut story, 4);
+    let claims = story.room.claims(ParticipantId(4)).unwrap();
+    story.leave(4);
+    story.room.admittance.bans.insert(Ban::Identity("user 4".to_owned()));
+    for entry in [Entry::Reload { claims, recent: true }, Entry::Session { claims, covered: true, recent: true }] {
+        assert_eq!(story.enter_as(entry, 54), Err(NotEntered::Banned));
+    }
+}
+
+#[test]
+fn participant_is_known_by_a_few_tokens() {
+    let mut story = hosted();
+    story.join(2);
+    let mut shown = 0;
+    let refused = loop {
+        let claims = story.room.claims(ParticipantId(2)).unwrap();
+        let entry = Entry::Reload { claims, recent: true };
+        match story.enter_with(entry, holding(Role::Speaker, 10 + shown), 100) {
+            Ok(_) => joins(&mut story, 2),
+            Err(refused) => break refused,
+        }
+        shown += 1;
+    };
+    assert_eq!((shown, refused), (32, NotEntered::NotResumable));
+    let claims = story.room.claims(ParticipantId(2)).unwrap();
+    let known = story.enter_with(Entry::Reload { claims, recent: true }, holding(Role::Speaker, 10), 101);
+    assert!(known.is_ok(), "with one that it has shown");
 }

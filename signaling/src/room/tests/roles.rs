@@ -12,7 +12,7 @@ const EVE: u32 = 3;
 /// A participant in a role, as far as its token goes.
 fn standing(role: Role) -> Standing {
     let holder = Some(Holder { token: [role as u8; 16], identity: Some(role.name().to_owned()) });
-    Standing { role, at_most: Capabilities::ALL, holder }
+    Standing { role, at_most: Capabilities::ALL, holder, earlier: Vec::new() }
 }
 
 /// Enters and joins in a role.
