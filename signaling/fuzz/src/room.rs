@@ -254,7 +254,7 @@ impl Stage {
                 Output::End(who, _) => self.gone(who),
                 Output::Goodbye { from, .. } => self.gone(from),
                 Output::Record { removes, .. } => {
-                    if let Some((who, _)) = removes {
+                    for (who, _) in removes {
                         self.gone(who);
                     }
                 }
