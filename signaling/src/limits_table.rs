@@ -12,6 +12,7 @@ use crate::{
     http::authorization::{REQUESTS_AT_ONCE, REQUESTS_PER_SECOND},
     http1::{HEAD_BYTES, HEAD_FIELDS},
     outbox::{CAPACITY, KEPT, KEPT_BYTES},
+    room::JOIN_TIME,
     room_token::{MAX_IDENTITY, MAX_LIFETIME},
     rooms::stock::{MAX_OF_STARTS, UNENTERED, UNENTERED_PER_NETWORK},
     sockets::places::{ANSWER, BODY, HEAD, IDLE, IDLE_PROXY},
@@ -174,6 +175,7 @@ fn message_rows() -> Vec<[String; 3]> {
     let row = |what: &str, limit: String, beyond: &str| [what.to_owned(), limit, beyond.to_owned()];
     vec![
         row("from the WebSocket's challenge to `hello`", millis(HELLO_TIMEOUT_MS), "closed, 4401"),
+        row("from `welcome` to `join`", time(JOIN_TIME), "closed, 4408"),
         row("silence of a WebSocket", time(config.timing.dead), "closed, 4408"),
         row(
             "messages of a connection",

@@ -134,7 +134,7 @@ impl Stage {
         let role = [Role::Listener, Role::Host, Role::Speaker, Role::Moderator][self.last as usize % 4];
         let token = [self.last as u8; 16];
         let holder = self.last.is_multiple_of(3).then(|| Holder { token, identity: Some("ada".to_owned()) });
-        Standing { role, at_most: Capabilities::ALL, holder }
+        Standing { role, at_most: Capabilities::ALL, holder, earlier: Vec::new() }
     }
 
     /// A newcomer enters and joins with an announce of another device.
@@ -254,7 +254,7 @@ impl Stage {
                 Output::End(who, _) => self.gone(who),
                 Output::Goodbye { from, .. } => self.gone(from),
                 Output::Record { removes, .. } => {
-                    if let Some((who, _)) = removes {
+                    for (who, _) in removes {
                         self.gone(who);
                     }
                 }

@@ -1,10 +1,11 @@
 //! Who may come in: bans, and the lock.
 //!
 //! A lock keeps out newcomers alone. Those who were in the call and prove it return; those that may moderate come in, to unlock.
+//! It is looked at when a client enters, and again when it joins, since the room may have been locked in between.
 
-use super::{Room, Standing};
+use super::{Guest, Holder, Refusal, Room, Standing, refusal};
 use std::collections::BTreeSet;
-use tacet_proto::{Capability, Role};
+use tacet_proto::{Capability, ErrorCode, Role};
 
 /// Maximum number of bans of a room.
 pub(super) const MAX_BANS: usize = 1_024;
@@ -51,13 +52,18 @@ pub(super) enum KeptOut {
     Banned,
 }
 
+impl Holder {
+    /// What keeps out the holder.
+    pub(super) fn bans(&self) -> impl Iterator<Item = Ban> + use<> {
+        let identity = self.identity.clone().map(Ban::Identity);
+        [Some(Ban::Token(self.token)), identity].into_iter().flatten()
+    }
+}
+
 impl Admittance {
     /// Whether someone may come in who shows that they were here.
     pub(super) fn is_banned(&self, standing: &Standing) -> bool {
-        standing.holder.as_ref().is_some_and(|holder| {
-            let identity = holder.identity.clone().map(Ban::Identity);
-            self.bans.contains(&Ban::Token(holder.token)) || identity.is_some_and(|ban| self.bans.contains(&ban))
-        })
+        standing.holders().flat_map(Holder::bans).any(|ban| self.bans.contains(&ban))
     }
 
     /// Whether a newcomer may come in.
@@ -73,6 +79,24 @@ impl Admittance {
 }
 
 impl Room {
+    /// Whether someone that has entered may still join.
+    pub(super) fn check_admitted(&self, guest: &Guest) -> Result<(), Refusal> {
+        let (admittance, standing) = (&self.admittance, &guest.standing);
+        if admittance.is_banned(standing) {
+            return Err(refusal(ErrorCode::Banned, "a moderator has banned you"));
+        }
+        if !guest.is_newcomer() {
+            return Ok(());
+        }
+        if standing.holder.is_none() && admittance.policy.guests.is_none() {
+            return Err(refusal(ErrorCode::Forbidden, "this room admits with a room token only"));
+        }
+        admittance.check(standing).map_err(|kept_out| match kept_out {
+            KeptOut::Locked => refusal(ErrorCode::RoomLocked, "the room is locked"),
+            KeptOut::Banned => refusal(ErrorCode::Banned, "a moderator has banned you"),
+        })
+    }
+
     /// Whether a device is banned.
     pub(super) fn is_device_banned(&self, device: &[u8; 32]) -> bool {
         self.admittance.bans.contains(&Ban::Device(*device))
@@ -81,9 +105,9 @@ impl Room {
     /// The bans that keep out a participant, as far as the room can know it again.
     pub(super) fn bans_of(&self, participant: tacet_proto::ParticipantId) -> Vec<Ban> {
         let device = self.members.get(&participant).map(|member| Ban::Device(*member.identity.device()));
-        let holder = self.guests.get(&participant).and_then(|guest| guest.standing.holder.as_ref());
-        let token = holder.map(|holder| Ban::Token(holder.token));
-        let identity = holder.and_then(|holder| holder.identity.clone()).map(Ban::Identity);
-        [device, token, identity].into_iter().flatten().collect()
+        let guest = self.guests.get(&participant);
+        let known = guest.into_iter().flat_map(|guest| guest.standing.holders()).flat_map(Holder::bans);
+        let bans: BTreeSet<_> = device.into_iter().chain(known).collect();
+        bans.into_iter().collect()
     }
 }

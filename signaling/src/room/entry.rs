@@ -7,6 +7,8 @@
 //! | session token, proof | unknown while a restarted server gathers | participant and seat |
 //! | session token, proof | over, in the same call | the participant |
 //! | reload token | held, or over for at most 30 s; first use | the participant; the session ends |
+//! | reload token of at most 60 s | unknown, on a restarted server | the participant |
+//! | reload token | never joined | nothing: refused |
 //! | any | another call, a goodbye, another session of the same participant | nothing: refused |
 
 use super::{DepartedSession, Guest, KeptOut, Room, Standing, wake};
@@ -21,6 +23,8 @@ use tacet_proto::{CallId, Capabilities, CloseCode, ParticipantId, Role, SessionI
 pub(super) const RELOAD: Duration = Duration::from_secs(30);
 /// How old a token may be that names a seat or a reload, on a server that does not know the session.
 pub const RECENT: Duration = Duration::from_secs(60);
+/// Time from `welcome` to `join`.
+pub(crate) const JOIN_TIME: Duration = Duration::from_secs(30);
 /// Maximum number of sessions that are remembered after their end.
 const MAX_DEPARTED: usize = 4_096;
 
@@ -143,16 +147,22 @@ impl Room {
         standing: Standing,
         fresh: FreshIds,
     ) -> Result<Entered, NotEntered> {
+        let join_by = Some(now + JOIN_TIME);
         let (claims, proven, covered) = match entry {
             Entry::Newcomer => {
                 self.admittance.check(&standing)?;
-                let guest = Guest { session: fresh.session, standing, before: None, place: None };
+                let guest = Guest { session: fresh.session, standing, before: None, place: None, join_by };
                 return Ok(self.admit(fresh.participant, guest, Continues::Nothing, fresh.call));
             }
             Entry::Session { claims, covered, .. } => (claims, true, covered),
             Entry::Reload { claims, .. } => (claims, false, false),
         };
         let participant = claims.participant;
+        let guest = self.guests.get(&participant).map(|guest| &guest.standing);
+        let standing = match guest.or_else(|| self.departed.get(participant).map(|departed| &departed.standing)) {
+            Some(before) => standing.continuing(before).ok_or(NotEntered::NotResumable)?,
+            None => standing,
+        };
         if self.admittance.is_banned(&standing) {
             return Err(NotEntered::Banned);
         }
@@ -204,8 +214,8 @@ impl Room {
         let role = self.assigned.get(&participant).copied().unwrap_or(standing.role);
         let standing = Standing { role, ..standing };
         let guest = match continues {
-            Continues::Seat => Guest { session: claims.session, standing, before: None, place },
-            _ => Guest { session: fresh.session, standing, before: Some(claims.session), place: None },
+            Continues::Seat => Guest { session: claims.session, standing, before: None, place, join_by },
+            _ => Guest { session: fresh.session, standing, before: Some(claims.session), place: None, join_by },
         };
         let entered = self.admit(participant, guest, continues, claims.call);
         self.settle(now);
@@ -218,7 +228,7 @@ impl Room {
         if departed.is_some_and(|departed| departed.session != claims.session) {
             return Err(NotEntered::NotResumable);
         }
-        match (*entry, departed.copied()) {
+        match (*entry, departed) {
             (Entry::Session { recent: true, .. }, None)
                 if self.gathering.is_some()
                     && claims.device.is_some()
@@ -229,17 +239,31 @@ impl Room {
             }
             (Entry::Session { .. }, _) => Ok(Continues::Participant),
             (Entry::Reload { .. }, Some(DepartedSession { seen, .. }))
-                if now.saturating_duration_since(seen) <= RELOAD =>
+                if now.saturating_duration_since(*seen) <= RELOAD =>
             {
                 Ok(Continues::Participant)
             }
-            (Entry::Reload { recent: true, .. }, None) => Ok(Continues::Participant),
+            // The server has started since. Who never joined returns to nothing, and its token names no device.
+            (Entry::Reload { recent: true, .. }, None) if claims.device.is_some() => Ok(Continues::Participant),
             _ => Err(NotEntered::NotResumable),
         }
     }
 
+    /// Closes those that have entered and do not join: they are on no roster, and would keep the call from its end.
+    pub(super) fn close_unjoined(&mut self, now: Instant) {
+        let late = |(participant, guest): (&ParticipantId, &Guest)| {
+            guest.join_by.is_some_and(|join_by| join_by <= now).then_some(*participant)
+        };
+        let late: Vec<_> = self.guests.iter().filter_map(late).collect();
+        for participant in late {
+            self.end(now, participant, CloseCode::IdleOrSlow, "no join in time");
+        }
+        wake(&mut self.wake, self.guests.values().filter_map(|guest| guest.join_by).min());
+    }
+
     fn admit(&mut self, participant: ParticipantId, guest: Guest, continues: Continues, call: CallId) -> Entered {
         let (session, role, capabilities) = (guest.session, guest.standing.role, guest.standing.capabilities());
+        wake(&mut self.wake, guest.join_by);
         self.guests.insert(participant, guest);
         let begins = self.call.is_none();
         let call = *self.call.get_or_insert(call);

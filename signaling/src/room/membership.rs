@@ -37,6 +37,7 @@ impl Room {
         if self.members.contains_key(&from) {
             return Err(refusal(ErrorCode::OutOfOrder, "already joined"));
         }
+        self.check_admitted(guest)?;
         let (place, identity) = (guest.place, self.identity(&join.announce, &join.display)?);
         if self.is_device_banned(identity.device()) {
             return Err(refusal(ErrorCode::Banned, "this device was banned from the room"));
@@ -77,7 +78,7 @@ impl Room {
             gathering.returned(&join.expects);
         }
         if let Some(guest) = self.guests.get_mut(&from) {
-            (guest.before, guest.place) = (None, None);
+            (guest.before, guest.place, guest.join_by) = (None, None, None);
         }
         self.departed.remove(from);
         self.send_leave(now, from);

@@ -48,6 +48,7 @@ use audio::AudioMode;
 use authorized::{Authorized, Present};
 use backlog::{Announced, Backlog};
 use entry::Departed;
+pub(crate) use entry::JOIN_TIME;
 pub use entry::{Entered, Entry, FreshIds, NotEntered, RECENT};
 use gathering::{Gathering, NEWCOMERS_ON_TOP};
 use identity::Identity;
@@ -99,13 +100,24 @@ struct Guest {
     before: Option<SessionId>,
     /// The seat that it had on a server that forgot it, and its device, until it joins.
     place: Option<(Seat, [u8; 32])>,
+    /// By when it is to join, until it does.
+    join_by: Option<Instant>,
+}
+
+impl Guest {
+    /// Whether it was not in the call before. Asked of one that has yet to join.
+    fn is_newcomer(&self) -> bool {
+        self.before.is_none() && self.place.is_none()
+    }
 }
 
 /// A session that has ended without a goodbye.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct DepartedSession {
     session: SessionId,
     device: [u8; 32],
+    /// What its participant might do.
+    standing: Standing,
     /// When its participant was last there.
     seen: Instant,
 }
@@ -455,9 +467,9 @@ impl Room {
         }
         let member = self.members.remove(&participant)?;
         tracing::debug!(participant = participant.0, "left");
-        if let Some(Guest { session, .. }) = guest {
+        if let Some(Guest { session, standing, .. }) = guest {
             let (device, seen) = (*member.identity.device(), member.presence.last_seen(now));
-            self.departed.insert(participant, DepartedSession { session, device, seen });
+            self.departed.insert(participant, DepartedSession { session, device, standing, seen });
             if let Some(call) = self.call.filter(|_| !self.gone.contains(&participant)) {
                 self.outputs.departed(session, call);
             }
@@ -550,6 +562,8 @@ impl Room {
         if self.planned.is_some_and(|planned| now.saturating_duration_since(planned) > PAUSE) {
             tracing::warn!("the server did not run for a while");
             self.members.values_mut().for_each(|member| member.presence.excuse(now));
+            let waiting = self.guests.values_mut().filter_map(|guest| guest.join_by.as_mut());
+            waiting.for_each(|join_by| *join_by = now + JOIN_TIME);
         }
         if self.wake.is_some_and(|due| due <= now) {
             self.run(now);
@@ -569,6 +583,7 @@ impl Room {
         for participant in members {
             self.presence_changed(now, participant);
         }
+        self.close_unjoined(now);
         self.send_late_leaves(now);
         self.end_gathering(now);
         match self.audio.deadline() {

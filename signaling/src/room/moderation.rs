@@ -4,11 +4,12 @@
 //! ([`Output::Record`](super::Output::Record)). Those who moderate are acted on by hosts alone.
 
 use super::{
-    Answer, DONE, Refusal, Room, RoomPolicy, Standing,
+    Answer, DONE, Holder, Refusal, Room, RoomPolicy, Standing,
     admittance::{Ban, MAX_BANS},
     authorized::{Authorized, Manages, Moderates, Present},
     refusal, wake,
 };
+use crate::outbox::Closing;
 use sfu_api::Command;
 use std::{collections::BTreeSet, time::Instant};
 use tacet_proto::{
@@ -20,12 +21,12 @@ use tacet_proto::{
 /// A change of a room's record that is written before it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A participant of a call does not return to it, and these are refused from now on.
+    /// Participants of a call do not return to it, and these are refused from now on.
     Removed {
         /// The call.
         call: CallId,
-        /// The participant.
-        participant: ParticipantId,
+        /// The participants.
+        participants: Vec<ParticipantId>,
         /// What is refused.
         bans: Vec<Ban>,
         /// Whether this locks the room. Otherwise that stays as it is.
@@ -85,7 +86,7 @@ impl Room {
         Target { participant }: Target,
     ) -> Result<Answer, Refusal> {
         self.check_target(&by, participant)?;
-        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, None);
+        self.remove_for_good(now, Asker::Member(by.participant(), re), vec![participant], None);
         Ok(None)
     }
 
@@ -98,7 +99,14 @@ impl Room {
     ) -> Result<Answer, Refusal> {
         self.check_target(&by, participant)?;
         let bans = self.new_bans(participant)?;
-        self.remove_for_good(now, Asker::Member(by.participant(), re), participant, Some(bans));
+        let banned = self.banned_with(participant, &bans);
+        for other in &banned {
+            if *other == by.participant() {
+                return Err(refusal(ErrorCode::BadMessage, "participant: has the token or identity of its sender"));
+            }
+            self.check_target(&by, *other)?;
+        }
+        self.remove_for_good(now, Asker::Member(by.participant(), re), banned, Some(bans));
         Ok(None)
     }
 
@@ -111,7 +119,7 @@ impl Room {
     ) -> Result<Answer, Refusal> {
         // Even if it is so already: that may be unwritten.
         self.set_locked(now, locked);
-        self.outputs.record(Asker::Member(by.participant(), re), Change::Locked(locked), None);
+        self.outputs.record(Asker::Member(by.participant(), re), Change::Locked(locked), Vec::new());
         Ok(None)
     }
 
@@ -142,7 +150,7 @@ impl Room {
         if role != before {
             self.set_role(now, participant, role);
         }
-        self.outputs.record(Asker::Member(from, re), Change::Role { call, participant, role }, None);
+        self.outputs.record(Asker::Member(from, re), Change::Role { call, participant, role }, Vec::new());
         Ok(None)
     }
 
@@ -161,7 +169,8 @@ impl Room {
             return Err(refusal(ErrorCode::NoParticipant, "there is no such participant"));
         }
         let bans = if ban { Some(self.new_bans(participant)?) } else { None };
-        self.remove_for_good(now, Asker::Operator, participant, bans);
+        let removed = self.banned_with(participant, bans.as_deref().unwrap_or_default());
+        self.remove_for_good(now, Asker::Operator, removed, bans);
         self.settle(now);
         Ok(())
     }
@@ -201,10 +210,8 @@ impl Room {
         let departed = self.departed.get(participant);
         bans.extend(place.map(|(_, device)| Ban::Device(device)));
         bans.extend(departed.map(|departed| Ban::Device(departed.device)));
-        if let Some(holder) = self.returning.standing(participant).and_then(|standing| standing.holder.as_ref()) {
-            bans.insert(Ban::Token(holder.token));
-            bans.extend(holder.identity.clone().map(Ban::Identity));
-        }
+        let before = self.returning.standing(participant).into_iter();
+        bans.extend(before.flat_map(Standing::holders).flat_map(Holder::bans));
         bans.into_iter().collect()
     }
 
@@ -219,9 +226,27 @@ impl Room {
         Ok(bans)
     }
 
-    /// Removes a participant at once, and bans it by these if it is to be banned; its connection is closed when that is
+    /// A participant, and the others whose token or identity these bans name.
+    fn banned_with(&self, participant: ParticipantId, bans: &[Ban]) -> Vec<ParticipantId> {
+        let is_banned = |standing: &Standing| standing.holders().flat_map(Holder::bans).any(|ban| bans.contains(&ban));
+        let here = self.guests.iter().map(|(other, guest)| (*other, &guest.standing));
+        let others: BTreeSet<_> = here
+            .chain(self.returning.standings())
+            .filter(|(other, standing)| *other != participant && is_banned(standing))
+            .map(|(other, _)| other)
+            .collect();
+        std::iter::once(participant).chain(others).collect()
+    }
+
+    /// Removes participants at once, and bans them by these if they are to be banned; their connections are closed when that is
     /// written.
-    fn remove_for_good(&mut self, now: Instant, asker: Asker, participant: ParticipantId, bans: Option<Vec<Ban>>) {
+    fn remove_for_good(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        participants: Vec<ParticipantId>,
+        bans: Option<Vec<Ban>>,
+    ) {
         let Some(call) = self.call else { return };
         // Someone who was banned can come back by link as someone else, all the more if nothing is known of it.
         let banned = bans.is_some();
@@ -231,13 +256,16 @@ impl Room {
             self.set_locked(now, true);
         }
         self.admittance.bans.extend(bans.iter().cloned());
-        self.gone.insert(participant);
-        self.free(now, participant);
-        self.send_leave(now, participant);
-        self.departed.remove(participant);
-        let change = Change::Removed { call, participant, bans, locks };
+        for &participant in &participants {
+            self.gone.insert(participant);
+            self.free(now, participant);
+            self.send_leave(now, participant);
+            self.departed.remove(participant);
+        }
         let reason = if banned { "a moderator has banned you" } else { "a moderator has removed you" };
-        self.outputs.record(asker, change, Some((participant, CloseCode::Removed, reason)));
+        let closing = Closing { code: CloseCode::Removed, reason };
+        let removes = participants.iter().map(|participant| (*participant, closing)).collect();
+        self.outputs.record(asker, Change::Removed { call, participants, bans, locks }, removes);
         self.end_deserted_call();
     }
 

@@ -58,8 +58,8 @@ pub enum Output {
         asker: Asker,
         /// The change.
         change: Change,
-        /// Whose session and connection end, once it is written.
-        removes: Option<(ParticipantId, Closing)>,
+        /// Whose sessions and connections end, once it is written.
+        removes: Vec<(ParticipantId, Closing)>,
     },
     /// The room is to end for all.
     EndRoom {
@@ -131,14 +131,8 @@ impl Outputs {
         self.queue.push_back(Output::Goodbye { from, re, call });
     }
 
-    /// Has a change written and answered. A participant that it removes is closed for this reason.
-    pub(super) fn record(
-        &mut self,
-        asker: Asker,
-        change: Change,
-        removes: Option<(ParticipantId, CloseCode, &'static str)>,
-    ) {
-        let removes = removes.map(|(participant, code, reason)| (participant, Closing { code, reason }));
+    /// Has a change written and answered, and participants closed that it removes.
+    pub(super) fn record(&mut self, asker: Asker, change: Change, removes: Vec<(ParticipantId, Closing)>) {
         self.queue.push_back(Output::Record { asker, change, removes });
     }
 

@@ -47,6 +47,11 @@ impl Returning {
         self.0.get(&participant).map(|leave| &leave.standing)
     }
 
+    /// The returning participants, and what they could do in the sessions that have ended.
+    pub(super) fn standings(&self) -> impl Iterator<Item = (ParticipantId, &Standing)> {
+        self.0.iter().map(|(participant, leave)| (*participant, &leave.standing))
+    }
+
     /// A returning participant has another role.
     pub(super) fn set_role(&mut self, participant: ParticipantId, role: Role) {
         if let Some(leave) = self.0.get_mut(&participant) {

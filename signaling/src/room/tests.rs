@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod admittance;
 mod audio;
 mod chat;
 mod fairness;
@@ -124,9 +125,7 @@ impl Story {
                 }
                 Output::Record { asker, change, removes } => {
                     self.changes.push(change);
-                    if let Some((who, closing)) = removes {
-                        self.closed.push((who, closing.code));
-                    }
+                    self.closed.extend(removes.into_iter().map(|(who, closing)| (who, closing.code)));
                     if let Asker::Member(by, re @ Some(_)) = asker {
                         self.hear(by, re, ServerMessage::Ok(OkMessage {}));
                     }

@@ -539,7 +539,7 @@ impl Rooms {
                 let grant = grant.map_err(EnterError::Token)?;
                 let holder = Some(Holder { token: grant.id, identity: grant.identity });
                 let at_most = grant.capabilities.unwrap_or(Capabilities::ALL);
-                Ok(Standing { role: grant.role, at_most, holder })
+                Ok(Standing { role: grant.role, at_most, holder, earlier: Vec::new() })
             }
         }
     }

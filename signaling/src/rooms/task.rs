@@ -529,8 +529,8 @@ impl Task {
         tokio::spawn(answer.in_current_span());
     }
 
-    /// Writes a change into the room's record. Then it is answered, and the participant that it removes is closed.
-    fn record(&mut self, asker: Asker, change: Change, removed: Option<(Guest, Closing)>) {
+    /// Writes a change into the room's record. Then it is answered, and the participants that it removes are closed.
+    fn record(&mut self, asker: Asker, change: Change, removed: Vec<(Guest, Closing)>) {
         let (shared, room) = (Arc::clone(&self.shared), self.id);
         let recording = spawn_blocking(move || {
             let recorded = shared.registry.update(room, &mut |record| apply(record, &change));
@@ -543,7 +543,7 @@ impl Task {
         let reply = if asker == Asker::Operator { self.removals.pop() } else { None };
         let answer = async move {
             let written = matches!(recording.await, Ok(Ok(())));
-            if let Some((guest, Closing { code, reason })) = removed {
+            for (guest, Closing { code, reason }) in removed {
                 guest.closer.close(code, reason);
             }
             if let Some(reply) = reply {
@@ -626,11 +626,12 @@ impl Task {
                     }
                 }
                 Output::Record { asker, change, removes } => {
-                    let removed = removes.and_then(|(participant, closing)| {
+                    let removed = removes.into_iter().filter_map(|(participant, closing)| {
                         self.join_times.left(participant);
                         self.attendance.left(participant);
                         Some((self.guests.remove(&participant)?, closing))
                     });
+                    let removed = removed.collect();
                     self.record(asker, change, removed);
                 }
                 Output::EndRoom { by, re } => self.end_room(by, re),
@@ -660,8 +661,10 @@ pub(super) fn apply(record: &mut RoomRecord, change: &Change) {
         }
     };
     match change {
-        Change::Removed { call, participant, bans, locks } => {
-            of(record, call, &mut |call| push_bounded(&mut call.gone, *participant));
+        Change::Removed { call, participants, bans, locks } => {
+            of(record, call, &mut |call| {
+                participants.iter().for_each(|participant| push_bounded(&mut call.gone, *participant));
+            });
             record.bans.extend(bans.iter().cloned());
             // The operator may have changed this meanwhile.
             record.policy.locked |= *locks;

@@ -307,8 +307,12 @@ async fn removal_that_cannot_be_written_is_answered_so() {
 #[test]
 fn removal_undoes_no_lock() {
     let mut record = RoomRecord::new(AccessHash::of(&ACCESS));
-    let removal =
-        |locks| Change::Removed { call: CallId(Fixed([1; 16])), participant: ParticipantId(2), bans: vec![], locks };
+    let removal = |locks| Change::Removed {
+        call: CallId(Fixed([1; 16])),
+        participants: vec![ParticipantId(2)],
+        bans: vec![],
+        locks,
+    };
     for (before, locks, after) in [(true, false, true), (true, true, true), (false, false, false), (false, true, true)]
     {
         record.policy.locked = before;

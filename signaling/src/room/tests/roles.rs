@@ -12,7 +12,7 @@ const EVE: u32 = 3;
 /// A participant in a role, as far as its token goes.
 fn standing(role: Role) -> Standing {
     let holder = Some(Holder { token: [role as u8; 16], identity: Some(role.name().to_owned()) });
-    Standing { role, at_most: Capabilities::ALL, holder }
+    Standing { role, at_most: Capabilities::ALL, holder, earlier: Vec::new() }
 }
 
 /// Enters and joins in a role.
@@ -217,8 +217,8 @@ fn kicked_participant_is_gone_at_once_and_for_this_call() {
     assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(BOB)))), None);
     story.quiet();
     assert_eq!(story.closed, [(ParticipantId(BOB), CloseCode::Removed)]);
-    assert!(matches!(&story.changes[..], [Change::Removed { participant, bans, locks: false, .. }]
-        if *participant == ParticipantId(BOB) && bans.is_empty()));
+    assert!(matches!(&story.changes[..], [Change::Removed { participants, bans, locks: false, .. }]
+        if *participants == [ParticipantId(BOB)] && bans.is_empty()));
     let left = |message: &ServerMessage| matches!(message, ServerMessage::Roster(roster) if roster.del == [ParticipantId(BOB)]);
     assert!(messages(&mut story, EVE).iter().any(left), "keys are replaced by this");
     let removed = Command::RemoveParticipant { participant: ParticipantId(BOB) };
@@ -360,6 +360,57 @@ fn ban_that_has_no_space_is_refused_and_changes_nothing() {
     assert_eq!(story.room.admittance.bans.len(), MAX_BANS);
     assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(EVE)))), Some(ErrorCode::ServerBusy));
     assert_eq!(code(story.answer(ADA, ClientMessage::Kick(target(EVE)))), None);
+}
+
+#[test]
+fn ban_removes_all_who_hold_the_token_or_have_the_identity() {
+    let mut story = call();
+    let holder = |token, identity: &str| Holder { token: [token; 16], identity: Some(identity.to_owned()) };
+    let bob = standing(Role::Speaker).holder.unwrap();
+    let narrow = |holder| Standing { holder: Some(holder), ..standing(Role::Listener) };
+    for (who, holder) in
+        [(30, bob.clone()), (31, holder(99, "speaker")), (32, Holder { identity: None, ..bob }), (33, holder(98, "cy"))]
+    {
+        story.enter_with(Entry::Newcomer, narrow(holder), who).unwrap();
+    }
+    story.ask(31, join(31));
+    story.quiet();
+    // One of them is on its way back.
+    let claims = story.room.claims(ParticipantId(31)).unwrap();
+    story.enter_with(Entry::Reload { claims, recent: true }, narrow(holder(99, "speaker")), 34).unwrap();
+    story.room.detach(story.now, ParticipantId(31));
+    story.settle();
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(BOB)))), None);
+    let closed: Vec<_> = story.closed.iter().map(|(who, _)| who.0).collect();
+    assert_eq!(closed, [BOB, 30, 31, 32]);
+    let [Change::Removed { participants, .. }] = &story.changes[..] else { panic!("{:?}", story.changes) };
+    assert_eq!(participants.iter().map(|who| who.0).collect::<Vec<_>>(), closed);
+    let entry = Entry::Reload { claims, recent: true };
+    assert_eq!(story.enter_with(entry, Standing::guest(Role::Speaker), 35), Err(NotEntered::NotResumable));
+}
+
+/// By a shared identity no one acts on those that it may not act on, or on itself.
+#[test]
+fn ban_does_not_reach_further_than_its_sender_may() {
+    let mut story = call();
+    let mallory = 4;
+    join_as(&mut story, mallory, Role::Moderator);
+    let of = |identity: &str| Standing {
+        holder: Some(Holder { token: [99; 16], identity: Some(identity.to_owned()) }),
+        ..standing(Role::Listener)
+    };
+    story.enter_with(Entry::Newcomer, of("host"), 40).unwrap();
+    story.enter_with(Entry::Newcomer, of("moderator"), 41).unwrap();
+    for who in [40, 41] {
+        story.ask(who, join(who as u8));
+        story.quiet();
+    }
+    assert_eq!(code(story.answer(mallory, ClientMessage::Ban(target(40)))), Some(ErrorCode::Forbidden));
+    assert_eq!(code(story.answer(mallory, ClientMessage::Ban(target(41)))), Some(ErrorCode::BadMessage));
+    assert_eq!(code(story.answer(ADA, ClientMessage::Ban(target(40)))), Some(ErrorCode::BadMessage));
+    assert!(story.changes.is_empty() && story.closed.is_empty());
+    assert_eq!(code(story.answer(mallory, ClientMessage::Kick(target(41)))), None, "a kick reaches one");
+    assert_eq!(story.closed, [(ParticipantId(41), CloseCode::Removed)]);
 }
 
 #[test]
