@@ -134,7 +134,7 @@ pub enum CloseCode {
     Removed = 4403,
     /// The room has ended.
     RoomEnded = 4404,
-    /// Silence, or a client that does not read.
+    /// Silence, a client that does not read, or one that does not join in time.
     IdleOrSlow = 4408,
     /// The same session was continued on another connection.
     Replaced = 4409,

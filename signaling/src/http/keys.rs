@@ -1,11 +1,11 @@
 //! `/v1/keys`: keys of the API.
 
 use super::{
-    Problem, Server,
+    NOT_STORED, Problem, Server,
     authorization::{self, Permitted},
     body,
     in_path::InPath,
-    problem,
+    not_stored, problem,
 };
 use crate::api::{KeyDescription, KeyError, KeyId, Scope, keys::seconds};
 use axum::{
@@ -17,7 +17,7 @@ use axum::{
     routing::{delete, post},
 };
 use serde::{Deserialize, Serialize};
-use std::{error::Error, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
@@ -128,7 +128,7 @@ pub(super) async fn create_key(
         Ok(Err(error @ (KeyError::TooMany | KeyError::NoRandomness))) => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string())
         }
-        Ok(Err(error @ KeyError::Storage(_))) => not_stored(&error),
+        Ok(Err(error @ KeyError::Storage(_))) => not_stored(&error, "a change of the API keys", NOT_STORED),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to create the key"),
     }
 }
@@ -170,16 +170,11 @@ pub(super) async fn revoke_key(
     match spawn_blocking(move || api.keys.revoke(id)).await {
         Ok(Ok(true)) => StatusCode::NO_CONTENT.into_response(),
         Ok(Ok(false)) => no_key(),
-        Ok(Err(error)) => not_stored(&error),
+        Ok(Err(error)) => not_stored(&error, "a change of the API keys", NOT_STORED),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to revoke the key"),
     }
 }
 
 fn no_key() -> Response {
     problem(StatusCode::NOT_FOUND, "no_key", "there is no such key")
-}
-
-fn not_stored(error: &(dyn Error + 'static)) -> Response {
-    tracing::error!(error, "a change of the API keys was not stored");
-    problem(StatusCode::INSUFFICIENT_STORAGE, "storage", "the change cannot be stored")
 }

@@ -65,7 +65,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use std::{sync::Arc, time::Instant};
+use std::{error::Error, sync::Arc, time::Instant};
 use tacet_proto::limits::MAX_MESSAGE_BYTES;
 use tokio::sync::{mpsc, watch};
 use utoipa::ToSchema;
@@ -151,6 +151,15 @@ pub(crate) struct Problem {
     /// The scope that the key lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<Scope>,
+}
+
+/// What a client reads of a change that was not stored.
+const NOT_STORED: &str = "the change cannot be stored";
+
+/// The answer to a change that the disk did not take. `change` is what the log calls it, `text` what the client reads.
+fn not_stored(error: &(dyn Error + 'static), change: &str, text: &str) -> Response {
+    tracing::error!(error, "{change} was not stored");
+    problem(StatusCode::INSUFFICIENT_STORAGE, "storage", text)
 }
 
 /// An error that repeating the request does not mend by itself.

@@ -5,7 +5,7 @@ use super::{
     authorization::{Permitted, RoomsRead, RoomsWrite},
     body,
     in_path::InPath,
-    problem, refusal,
+    not_stored, problem, refusal,
 };
 use crate::{
     access_hash::AccessHash,
@@ -273,9 +273,9 @@ impl NotCreated {
                 server.refusals.refused(Refusal::Rooms);
                 refusal::answer(Refusal::Rooms, Some(wait))
             }
-            Self::Create(error @ CreateError::Storage(_)) => not_stored(&error),
+            Self::Create(error @ CreateError::Storage(_)) => room_not_stored(&error),
             Self::Create(error) => problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string()),
-            Self::Repeat(error @ RepeatError::Storage(_)) => not_stored(&error),
+            Self::Repeat(error @ RepeatError::Storage(_)) => room_not_stored(&error),
             Self::Repeat(error) => problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string()),
             Self::Busy => problem(StatusCode::CONFLICT, "in_progress", "the same request is being answered"),
             Self::Differs => problem(
@@ -287,7 +287,7 @@ impl NotCreated {
     }
 }
 
-fn not_stored(error: &(dyn Error + 'static)) -> Response {
+fn room_not_stored(error: &(dyn Error + 'static)) -> Response {
     tracing::error!(error, "a new room was refused");
     problem(StatusCode::INSUFFICIENT_STORAGE, "storage", "the room cannot be stored")
 }
@@ -386,10 +386,7 @@ pub(super) async fn change_room(
     match changed {
         Ok(Ok(Some(_))) => described(&server, room).await.map_or_else(no_room, |room| Json(room).into_response()),
         Ok(Ok(None)) => no_room(),
-        Ok(Err(error)) => {
-            tracing::error!(error = &error as &(dyn Error + 'static), "a change of a room was not stored");
-            problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string())
-        }
+        Ok(Err(error)) => not_stored(&error, "a change of a room", &error.to_string()),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to change the room"),
     }
 }
@@ -420,10 +417,7 @@ pub(super) async fn end_room(
     match spawn_blocking(move || rooms.end(room)).await {
         Ok(Ok(true)) => StatusCode::NO_CONTENT.into_response(),
         Ok(Ok(false)) => no_room(),
-        Ok(Err(error)) => {
-            tracing::error!(error = &error as &(dyn Error + 'static), "the end of a room was not stored");
-            problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string())
-        }
+        Ok(Err(error)) => not_stored(&error, "the end of a room", &error.to_string()),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to end the room"),
     }
 }

@@ -1,11 +1,11 @@
 //! `/v1/webhooks`: who is informed of what happens in rooms, and what did not arrive.
 
 use super::{
-    Problem, Server,
+    NOT_STORED, Problem, Server,
     authorization::{self, Permitted},
     body,
     in_path::InPath,
-    problem,
+    not_stored, problem,
 };
 use crate::webhooks::{EndpointDescription, EndpointError, EndpointId, EventKind, FailedDelivery};
 use axum::{
@@ -17,7 +17,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use serde::{Deserialize, Serialize};
-use std::{error::Error, time::SystemTime};
+use std::time::SystemTime;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
@@ -165,7 +165,7 @@ pub(super) async fn add_webhook(
         Ok(Err(error @ (EndpointError::TooMany | EndpointError::NoRandomness))) => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string())
         }
-        Ok(Err(EndpointError::Storage(error))) => not_stored(&error),
+        Ok(Err(EndpointError::Storage(error))) => not_stored(&error, "a change of the webhooks", NOT_STORED),
         Err(_) => internal(),
     }
 }
@@ -216,7 +216,7 @@ pub(super) async fn remove_webhook(
     match spawn_blocking(move || server.api.webhooks.remove(id)).await {
         Ok(Ok(true)) => StatusCode::NO_CONTENT.into_response(),
         Ok(Ok(false)) => no_webhook(),
-        Ok(Err(error)) => not_stored(&error),
+        Ok(Err(error)) => not_stored(&error, "a change of the webhooks", NOT_STORED),
         Err(_) => internal(),
     }
 }
@@ -268,18 +268,13 @@ pub(super) async fn send_again(
     match spawn_blocking(move || server.api.webhooks.resend(id, SystemTime::now())).await {
         Ok(Ok(Some(messages))) => Json(SentAgain { messages }).into_response(),
         Ok(Ok(None)) => no_webhook(),
-        Ok(Err(error)) => not_stored(&error),
+        Ok(Err(error)) => not_stored(&error, "a change of the webhooks", NOT_STORED),
         Err(_) => internal(),
     }
 }
 
 fn no_webhook() -> Response {
     problem(StatusCode::NOT_FOUND, "no_webhook", "there is no such webhook")
-}
-
-fn not_stored(error: &(dyn Error + 'static)) -> Response {
-    tracing::error!(error, "a change of the webhooks was not stored");
-    problem(StatusCode::INSUFFICIENT_STORAGE, "storage", "the change cannot be stored")
 }
 
 fn internal() -> Response {
